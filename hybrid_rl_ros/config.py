@@ -44,7 +44,7 @@ class SimConfig(Section):
 class ObservationConfig(Section):
     """Which named numbers and which cameras the policy sees.
 
-    State names: `<joint>.position`, `<joint>.velocity`, `ee.x|y|z|yaw`, `gripper.opening`,
+    State names: `<joint>.position`, `<joint>.velocity`, `ee.x|y|z|vx|vy|vz|yaw`, `gripper.opening`,
     `wrench.fx|fy|fz|tx|ty|tz`, and `task.<name>` from the task_state stream (simulation only knows it).
     With the gymnasium backend, leave `state` empty: the environment's observation vector is taken.
     """

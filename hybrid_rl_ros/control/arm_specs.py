@@ -1,0 +1,62 @@
+"""Observation and action specs of an arm, from the configuration and the robot's limits."""
+
+from __future__ import annotations
+
+import math
+
+from hybrid_rl_ros.config import Config, RobotConfig
+from hybrid_rl_ros.control.kinematics import ArmKinematics
+from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, ObservationSpec, Specs, VectorSpec
+from hybrid_rl_ros.errors import UserError
+
+MAX_FORCE_N = 50.0
+MAX_TORQUE_NM = 5.0
+AXES = 'xyz'
+
+
+def arm_specs(config: Config, robot: RobotConfig, kinematics: ArmKinematics) -> Specs:
+    """The specs of `config` on `robot`. Raises UserError for a state name that nothing provides."""
+    state = tuple(_state_dimension(name, config, robot, kinematics) for name in config.observation.state)
+    images = tuple(
+        ImageSpec(camera=name, height=camera.height, width=camera.width)
+        for name, camera in config.observation.cameras.items()
+    )
+    step = config.action.max_step_m
+    action = [Dimension(name=f'ee.d{axis}', unit='m', low=-step, high=step) for axis in AXES]
+    if config.action.gripper and robot.gripper_joints:
+        action.append(Dimension(name='gripper', unit='1', low=-1.0, high=1.0))
+    return Specs(
+        observation=ObservationSpec(state=VectorSpec(dimensions=state), images=images),
+        action=ActionSpec(dimensions=tuple(action)),
+    )
+
+
+def _state_dimension(name: str, config: Config, robot: RobotConfig, kinematics: ArmKinematics) -> Dimension:
+    source, _, part = name.rpartition('.')
+    if source in robot.arm_joints and part in ('position', 'velocity'):
+        index = robot.arm_joints.index(source)
+        if part == 'velocity':
+            speed = robot.max_joint_speed_rad_s
+            return Dimension(name=name, unit='rad/s', low=-speed, high=speed)
+        return Dimension(
+            name=name, unit='rad', low=float(kinematics.lower_rad[index]), high=float(kinematics.upper_rad[index])
+        )
+    if source == 'ee' and part == 'yaw':
+        return Dimension(name=name, unit='rad', low=-math.pi, high=math.pi)
+    if source == 'ee' and len(part) == 2 and part[0] == 'v' and part[1] in AXES:
+        speed = config.action.max_step_m * config.control_rate_hz
+        return Dimension(name=name, unit='m/s', low=-speed, high=speed)
+    if name == 'gripper.opening' and robot.gripper_joints:
+        return Dimension(name=name, unit='1', low=0.0, high=1.0)
+    if source == 'wrench' and len(part) == 2 and part[0] in 'ft' and part[1] in AXES:
+        limit, unit = (MAX_FORCE_N, 'N') if part[0] == 'f' else (MAX_TORQUE_NM, 'Nm')
+        return Dimension(name=name, unit=unit, low=-limit, high=limit)
+    if part in AXES and (source == 'ee' or name.startswith('task.')):
+        axis = AXES.index(part)
+        return Dimension(name=name, unit='m', low=robot.workspace_low_m[axis], high=robot.workspace_high_m[axis])
+    if name.startswith('task.'):
+        return Dimension(name=name, unit='1', low=-1.0, high=1.0)
+    raise UserError(
+        f'observation.state: {name!r} is not known; expected <joint>.position, <joint>.velocity, '
+        'ee.x|y|z|vx|vy|vz|yaw, gripper.opening, wrench.fx..tz or task.<name>'
+    )

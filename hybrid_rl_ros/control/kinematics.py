@@ -1,0 +1,83 @@
+"""Forward and damped inverse kinematics of one arm, from its URDF (pinocchio)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pinocchio
+
+from hybrid_rl_ros.config import RobotConfig, share_folder
+from hybrid_rl_ros.errors import UserError
+
+DAMPING = 1e-4
+IK_TOLERANCE = 1e-5
+IK_ITERATIONS = 50
+
+
+def urdf_path(robot: RobotConfig) -> Path:
+    """The robot's URDF: an absolute or existing path, or a file in urdf/. Raises UserError."""
+    path = Path(robot.urdf)
+    if not path.is_file():
+        path = share_folder('urdf') / robot.urdf
+    if not path.is_file():
+        raise UserError(f'robot {robot.name}: urdf {robot.urdf!r} is neither a file nor in {path.parent}')
+    return path
+
+
+class ArmKinematics:
+    """The chain of `robot.arm_joints` up to `robot.tool_frame`; other joints stay at zero.
+
+    Joint vectors are (J,) rad in the order of `robot.arm_joints`; poses are pinocchio SE3 of the tool frame in
+    the base frame, m.
+    """
+
+    def __init__(self, robot: RobotConfig) -> None:
+        path = urdf_path(robot)
+        try:
+            full = pinocchio.buildModelFromUrdf(str(path))
+        except ValueError as error:
+            raise UserError(f'{path}: not a readable URDF: {error}') from None
+        missing = [name for name in robot.arm_joints if not full.existJointName(name)]
+        if missing:
+            raise UserError(f'{path}: no joint {missing[0]!r}, which robot {robot.name} lists in arm_joints')
+        if not full.existFrame(robot.tool_frame):
+            raise UserError(f'{path}: no frame {robot.tool_frame!r}, which robot {robot.name} names as tool_frame')
+        others = [full.getJointId(name) for name in full.names[1:] if name not in robot.arm_joints]
+        self._model = pinocchio.buildReducedModel(full, others, pinocchio.neutral(full))
+        self._data = self._model.createData()
+        self._frame = self._model.getFrameId(robot.tool_frame)
+        # The URDF may list joints in another order than the robot's file does.
+        self._to_model = np.array([list(robot.arm_joints).index(name) for name in self._model.names[1:]])
+        self._from_model = np.argsort(self._to_model)
+        self.lower_rad = self._model.lowerPositionLimit[self._from_model]
+        self.upper_rad = self._model.upperPositionLimit[self._from_model]
+
+    def tool_pose(self, joints_rad: np.ndarray) -> pinocchio.SE3:
+        """Pose of the tool frame in the base frame."""
+        pinocchio.framesForwardKinematics(self._model, self._data, joints_rad[self._to_model])
+        return pinocchio.SE3(self._data.oMf[self._frame])
+
+    def tool_velocity(self, joints_rad: np.ndarray, joints_rad_s: np.ndarray) -> np.ndarray:
+        """Linear velocity (3,) m/s of the tool frame's origin, along the base frame's axes."""
+        jacobian = pinocchio.computeFrameJacobian(
+            self._model, self._data, joints_rad[self._to_model], self._frame, pinocchio.LOCAL_WORLD_ALIGNED
+        )
+        return jacobian[:3] @ joints_rad_s[self._to_model]
+
+    def solve(self, start_rad: np.ndarray, target: pinocchio.SE3) -> np.ndarray:
+        """Joints (J,) that bring the tool to `target` (or as near as the limits allow), starting from `start_rad`.
+
+        Damped least squares on the 6-D pose error (Levenberg-Marquardt form), clipped to the joint limits.
+        """
+        q = start_rad[self._to_model].copy()
+        lower, upper = self._model.lowerPositionLimit, self._model.upperPositionLimit
+        for _ in range(IK_ITERATIONS):
+            pinocchio.framesForwardKinematics(self._model, self._data, q)
+            error = pinocchio.log6(self._data.oMf[self._frame].actInv(target)).vector
+            if np.abs(error).max() < IK_TOLERANCE:
+                break
+            jacobian = pinocchio.computeFrameJacobian(self._model, self._data, q, self._frame, pinocchio.LOCAL)
+            step = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + DAMPING * np.eye(6), error)
+            q = np.clip(q + step, lower, upper)
+        return q[self._from_model]

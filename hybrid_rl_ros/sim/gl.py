@@ -1,0 +1,20 @@
+"""Which OpenGL renders without a window; decided before MuJoCo is imported, which looks for a display otherwise."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+GL_PACKAGES = {'osmesa': 'libosmesa6', 'egl': 'libegl1'}
+
+
+def choose_gl(setting: str) -> str:
+    """`osmesa` or `egl` for the setting `auto`, `osmesa` or `egl`: EGL where there is an NVIDIA GPU to use it."""
+    if setting != 'auto':
+        return setting
+    asked_for = os.environ.get('MUJOCO_GL', '').lower()
+    if asked_for in GL_PACKAGES:
+        return asked_for
+    has_gpu = Path('/dev/nvidia0').exists() or shutil.which('nvidia-smi') is not None
+    return 'egl' if has_gpu else 'osmesa'

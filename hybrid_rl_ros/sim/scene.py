@@ -1,0 +1,198 @@
+"""The scene: a robot's URDF on a table, with actuators, lights, cameras and a task's bodies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from hybrid_rl_ros.config import RobotConfig, share_folder
+from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.sim.tasks import OBJECT_CONTACT, Task
+
+TIMESTEP_S = 0.002
+FLANGE = 'flange'
+CAMERAS = ('front', 'wrist')
+
+# The inertia of the geared motors as the joint sees it: it sets how stiff a joint can be held at this time step.
+ARM_ARMATURE_KG_M2 = 0.1
+FINGER_ARMATURE_KG = 0.2
+# Natural frequency of every position loop, critically damped; 1/80 s is six time steps.
+LOOP_RAD_S = 80.0
+
+# Stiff contacts: a gripped object must not sink in or creep out of the fingers.
+FINGER_CONTACT: dict[str, Any] = {
+    'condim': 4,
+    'friction': [1.5, 0.05, 0.0005],
+    'solref': [0.004, 1.0],
+    'solimp': [0.95, 0.99, 0.001, 0.5, 2.0],
+}
+
+
+def build_scene(robot: RobotConfig, task: Task) -> mujoco.MjModel:
+    """Everything compiled; actuators have the names of their joints. Raises UserError for an unfit URDF."""
+    path = _urdf_path(robot)
+    try:
+        spec = mujoco.MjSpec.from_file(str(path))
+    except ValueError as error:
+        raise UserError(f'{path}: not a URDF that MuJoCo can read: {" ".join(str(error).split())}') from None
+    _require_parts(spec, robot, path)
+    spec.option.timestep = TIMESTEP_S
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    # With the elliptic cone and a high ratio of frictional to normal stiffness a held object does not slide slowly.
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.impratio = 10.0
+    fingers = _prepare_robot(spec, robot)
+    _add_sensors(spec)
+    _add_surroundings(spec)
+    _add_cameras(spec, robot)
+    task.build(spec, spec.body(robot.tool_frame), fingers)
+    model = spec.compile()
+    _tune_actuators(model, robot)
+    return model
+
+
+def _urdf_path(robot: RobotConfig) -> Path:
+    path = Path(robot.urdf)
+    if not path.is_file():
+        path = share_folder('urdf') / robot.urdf
+    if not path.is_file():
+        raise UserError(f'robot {robot.name}: urdf {robot.urdf!r} is neither a file nor in {path.parent}')
+    return path
+
+
+def _require_parts(spec: mujoco.MjSpec, robot: RobotConfig, path: Path) -> None:
+    for name in [*robot.arm_joints, *robot.gripper_joints]:
+        if spec.joint(name) is None:
+            raise UserError(f'{path}: no joint {name!r}, which robot {robot.name} lists')
+    if spec.body(robot.tool_frame) is None:
+        raise UserError(
+            f'{path}: no frame {robot.tool_frame!r}, which robot {robot.name} names as tool_frame; if it is there, '
+            'keep fixed frames with <mujoco><compiler fusestatic="false"/></mujoco>'
+        )
+
+
+def _prepare_robot(spec: mujoco.MjSpec, robot: RobotConfig) -> list[Any]:
+    """Gravity compensation, actuators and contacts of the robot; returns the fingers' collision geoms, named."""
+    has_visuals = any(geom.contype == 0 for geom in spec.geoms)
+    for geom in spec.geoms:
+        if geom.contype == 0:
+            continue
+        geom.contype, geom.conaffinity = 1, 2
+        if has_visuals:
+            geom.group = 3  # collision shapes are not drawn over the visual ones
+    for body in spec.bodies:
+        body.gravcomp = 1.0
+    fingers = []
+    for name in [*robot.arm_joints, *robot.gripper_joints]:
+        joint = spec.joint(name)
+        is_finger = name in robot.gripper_joints
+        joint.armature = FINGER_ARMATURE_KG if is_finger else ARM_ARMATURE_KG_M2
+        actuator = spec.add_actuator(
+            name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, biastype=mujoco.mjtBias.mjBIAS_AFFINE
+        )
+        actuator.forcerange = joint.actfrcrange
+        if is_finger:
+            for number, geom in enumerate(g for g in joint.parent.geoms if g.contype):
+                geom.name = f'{name}/contact{number}'
+                for key, value in FINGER_CONTACT.items():
+                    setattr(geom, key, value)
+                fingers.append(geom)
+    for name in robot.gripper_joints[1:]:
+        _couple(spec, robot.gripper_joints[0], name)
+    return fingers
+
+
+def _couple(spec: mujoco.MjSpec, first: str, second: str) -> None:
+    """Make two fingers move alike, as a parallel gripper's gear does.
+
+    Each pushes with all its force, so without a gear nothing would hold a gripped object sideways.
+    """
+    gear = spec.add_equality(name=f'{first}={second}', type=mujoco.mjtEq.mjEQ_JOINT)
+    gear.objtype = mujoco.mjtObj.mjOBJ_JOINT
+    gear.name1, gear.name2 = second, first
+    gear.data[:5] = [0.0, 1.0, 0.0, 0.0, 0.0]
+    gear.solref = [0.004, 1.0]
+
+
+def _add_sensors(spec: mujoco.MjSpec) -> None:
+    flange = spec.body(FLANGE)
+    if flange is None:
+        return
+    flange.add_site(name=FLANGE)
+    for name, kind in (('force', mujoco.mjtSensor.mjSENS_FORCE), ('torque', mujoco.mjtSensor.mjSENS_TORQUE)):
+        spec.add_sensor(name=name, type=kind, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=FLANGE)
+
+
+def _add_surroundings(spec: mujoco.MjSpec) -> None:
+    """Table and lights. No shadows and no reflections: they are what makes software rendering slow."""
+    spec.worldbody.add_geom(
+        name='table',
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        pos=[0.35, 0, -0.02],
+        size=[0.55, 0.6, 0.02],
+        rgba=(0.80, 0.74, 0.64, 1.0),
+        friction=[0.5, 0.005, 0.0001],
+        **OBJECT_CONTACT,
+    )
+    spec.worldbody.add_geom(
+        name='floor',
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        pos=[0, 0, -0.7],
+        size=[0, 0, 0.1],
+        rgba=(0.35, 0.38, 0.42, 1.0),
+        **OBJECT_CONTACT,
+    )
+    # What policies look at is small: fewer facets and samples cost nothing to see and a third of the time to draw.
+    spec.visual.quality.numslices, spec.visual.quality.numstacks, spec.visual.quality.numquads = 16, 8, 1
+    spec.visual.quality.offsamples = 2
+    spec.visual.headlight.ambient = [0.45, 0.45, 0.45]
+    spec.visual.headlight.diffuse = [0.35, 0.35, 0.35]
+    spec.visual.headlight.specular = [0.0, 0.0, 0.0]
+    light = spec.worldbody.add_light(name='lamp', pos=[0.6, 0.4, 1.5], dir=[-0.25, -0.25, -1.0])
+    light.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+    light.diffuse = [0.5, 0.5, 0.5]
+    light.specular = [0.1, 0.1, 0.1]
+    light.castshadow = False
+
+
+def _add_cameras(spec: mujoco.MjSpec, robot: RobotConfig) -> None:
+    middle = (np.array(robot.workspace_low_m) + np.array(robot.workspace_high_m)) / 2.0
+    eye = np.array([middle[0] + 0.60, middle[1], 0.42])
+    at = np.array([middle[0], middle[1], 0.12])
+    spec.worldbody.add_camera(name='front', pos=eye, quat=_look_at(eye, at, np.array([0.0, 0.0, 1.0])), fovy=42.0)
+    # In the tool frame (z out of the gripper): beside the hand, looking past the fingertips.
+    eye = np.array([-0.10, 0.0, -0.06])
+    at = np.array([-0.03, 0.0, 0.03])
+    wrist = spec.body(robot.tool_frame)
+    wrist.add_camera(name='wrist', pos=eye, quat=_look_at(eye, at, np.array([1.0, 0.0, 0.0])), fovy=85.0)
+
+
+def _look_at(eye: np.ndarray, at: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """Quaternion (w, x, y, z) of a camera at `eye` that looks (along its -z) at `at`, with `up` upwards."""
+    back = (eye - at) / np.linalg.norm(eye - at)
+    right = np.cross(up, back)
+    right /= np.linalg.norm(right)
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, np.stack([right, np.cross(back, right), back], axis=1).ravel())
+    return quaternion
+
+
+def _tune_actuators(model: mujoco.MjModel, robot: RobotConfig) -> None:
+    """Give every position loop the same bandwidth: stiffness in proportion to the inertia that it moves at home."""
+    data = mujoco.MjData(model)
+    for name, angle in zip(robot.arm_joints, robot.home_rad, strict=True):
+        data.joint(name).qpos[0] = angle
+    mujoco.mj_forward(model, data)
+    column = np.zeros(model.nv)
+    for name in [*robot.arm_joints, *robot.gripper_joints]:
+        dof = model.joint(name).dofadr[0]
+        mujoco.mj_mulM(model, data, column, np.eye(model.nv)[dof])
+        inertia = column[dof]
+        stiffness = inertia * LOOP_RAD_S**2
+        damping = 2.0 * inertia * LOOP_RAD_S
+        actuator = model.actuator(name)
+        actuator.gainprm[0] = stiffness
+        actuator.biasprm[:3] = [0.0, -stiffness, -damping]

@@ -1,0 +1,254 @@
+"""The tasks on the table: their bodies, their random starts, and when they are done."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from hybrid_rl_ros.config import RobotConfig
+from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.sim.backend import NamedVector
+
+REACH_TOLERANCE_M = 0.025
+PUSH_TOLERANCE_M = 0.03
+LIFT_HEIGHT_M = 0.08
+INSERTION_DEPTH_M = 0.02
+OUT_OF_REACH_M = 0.05
+
+LIFT_CUBE_M = 0.04
+PUSH_CUBE_M = 0.05
+PEG_WIDTH_M = 0.02
+PEG_BELOW_TOOL_M = 0.05
+HOLE_CLEARANCE_M = 0.0025  # per side
+BLOCK_WIDTH_M = 0.10
+BLOCK_HEIGHT_M = 0.05
+
+RED = (0.90, 0.08, 0.08, 1.0)
+GREEN = (0.10, 0.75, 0.20, 1.0)
+BLUE = (0.08, 0.30, 0.90, 1.0)
+ORANGE = (1.0, 0.50, 0.0, 1.0)
+
+# What the fingers and loose objects may touch; arm geoms are (1, 2), so that the arm never collides with itself.
+OBJECT_CONTACT = {'contype': 2, 'conaffinity': 3}
+NO_CONTACT = {'contype': 0, 'conaffinity': 0}
+
+
+class Task:
+    """A task's part of the scene. Positions are in m in the base frame.
+
+    `state` names what only the simulation knows; `succeeded` and `failed` judge such a state (together with
+    `ee.x|y|z` and `gripper.opening`), and nothing else.
+    """
+
+    gripper_starts_closed = False
+    closed_on_m = 0.0  # finger position when closed at the start
+
+    def __init__(self, robot: RobotConfig) -> None:
+        self.low = np.array(robot.workspace_low_m)
+        self.high = np.array(robot.workspace_high_m)
+        self.centre = (self.low + self.high) / 2.0
+
+    def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
+        """Add the task's bodies to the scene; `tool` is the tool's body, `fingers` are the fingers' geoms."""
+
+    def reset(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+        """Draw a start. The arm is already in its starting pose."""
+
+    def state(self, data: mujoco.MjData) -> NamedVector:
+        return {}
+
+    def succeeded(self, state: NamedVector) -> bool:
+        raise NotImplementedError
+
+    def failed(self, state: NamedVector) -> bool:
+        return False
+
+    def _outside(self, position: np.ndarray) -> bool:
+        """Whether an object fell off the table or lies where the tool cannot go."""
+        low, high = self.low[:2] - OUT_OF_REACH_M, self.high[:2] + OUT_OF_REACH_M
+        return bool((position[:2] < low).any() or (position[:2] > high).any() or position[2] < -0.02)
+
+    def _on_table(self, rng: np.random.Generator, half_x: float, half_y: float) -> np.ndarray:
+        """A random (x, y) in a rectangle around the middle of the workspace."""
+        return self.centre[:2] + rng.uniform([-half_x, -half_y], [half_x, half_y])
+
+
+class Reach(Task):
+    """Bring the tool to a target in the air."""
+
+    def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
+        target = spec.worldbody.add_body(name='target', mocap=True)
+        target.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.02, 0, 0], rgba=GREEN, **NO_CONTACT)
+
+    def reset(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+        # Inside the box by more than the tolerance, so that no target asks for the very edge.
+        margin = np.array([0.03, 0.05, 0.03])
+        data.mocap_pos[_mocap(model, 'target')] = rng.uniform(self.low + margin, self.high - margin)
+
+    def state(self, data: mujoco.MjData) -> NamedVector:
+        return _point('target', data.body('target').xpos)
+
+    def succeeded(self, state: NamedVector) -> bool:
+        return math.dist(_xyz(state, 'ee'), _xyz(state, 'target')) <= REACH_TOLERANCE_M
+
+
+class Push(Task):
+    """Push a cube onto a disc, with the gripper closed."""
+
+    gripper_starts_closed = True
+
+    def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
+        goal = spec.worldbody.add_body(name='goal', mocap=True)
+        goal.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=[PUSH_TOLERANCE_M, 0.0005, 0], rgba=GREEN, **NO_CONTACT)
+        _add_cube(spec, PUSH_CUBE_M, mass_kg=0.15, rgba=RED)
+
+    def reset(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+        # The tool has to get round the cube, so both stay away from the edges of the workspace.
+        cube = self._on_table(rng, 0.05, 0.10)
+        goal = self._on_table(rng, 0.07, 0.15)
+        while not 0.08 <= math.dist(cube, goal) <= 0.20:
+            goal = self._on_table(rng, 0.07, 0.15)
+        _place_cube(data, cube, PUSH_CUBE_M, rng.uniform(-0.2, 0.2))
+        data.mocap_pos[_mocap(model, 'goal')] = [*goal, 0.001]
+
+    def state(self, data: mujoco.MjData) -> NamedVector:
+        goal = data.body('goal').xpos
+        return {**_point('cube', data.body('cube').xpos), 'goal.x': float(goal[0]), 'goal.y': float(goal[1])}
+
+    def succeeded(self, state: NamedVector) -> bool:
+        distance = math.dist((state['cube.x'], state['cube.y']), (state['goal.x'], state['goal.y']))
+        return distance <= PUSH_TOLERANCE_M and state['cube.z'] < PUSH_CUBE_M
+
+    def failed(self, state: NamedVector) -> bool:
+        return self._outside(_xyz(state, 'cube'))
+
+
+class Lift(Task):
+    """Grasp a cube and lift it."""
+
+    def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
+        _add_cube(spec, LIFT_CUBE_M, mass_kg=0.1, rgba=RED)
+
+    def reset(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+        cube = self._on_table(rng, 0.10, 0.12)
+        _place_cube(data, cube, LIFT_CUBE_M, rng.uniform(-0.3, 0.3))
+
+    def state(self, data: mujoco.MjData) -> NamedVector:
+        cube = data.body('cube')
+        yaw = math.atan2(cube.xmat[3], cube.xmat[0])
+        return {**_point('cube', cube.xpos), 'cube.yaw': yaw}
+
+    def succeeded(self, state: NamedVector) -> bool:
+        """The cube's lower side is high enough, and the cube is between the fingers."""
+        height = state['cube.z'] - LIFT_CUBE_M / 2.0
+        return height >= LIFT_HEIGHT_M and math.dist(_xyz(state, 'ee'), _xyz(state, 'cube')) < LIFT_CUBE_M * 0.75
+
+    def failed(self, state: NamedVector) -> bool:
+        return self._outside(_xyz(state, 'cube'))
+
+
+class PegInsert(Task):
+    """Put the square peg that the gripper holds into a square hole.
+
+    The peg is fixed to the hand: what is learned is the insertion, and no start is lost to a slipped peg.
+    """
+
+    gripper_starts_closed = True
+    closed_on_m = PEG_WIDTH_M / 2.0
+
+    def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
+        half = PEG_WIDTH_M / 2.0
+        length = PEG_BELOW_TOOL_M + 0.02
+        peg = tool.add_body(name='peg', gravcomp=1.0)
+        geom = peg.add_geom(
+            name='peg',
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=[half, half, length / 2.0],
+            pos=[0, 0, PEG_BELOW_TOOL_M - length / 2.0],
+            mass=0.05,
+            rgba=ORANGE,
+            friction=[0.3, 0.005, 0.0001],
+            **OBJECT_CONTACT,
+        )
+        peg.add_site(name='peg_tip', pos=[0, 0, PEG_BELOW_TOOL_M])
+        # Bodies of one rigid chain do not collide by themselves; without this the fingers would close through the peg.
+        for finger in fingers:
+            spec.add_pair(geomname1=geom.name, geomname2=finger.name, condim=4, friction=[1.0, 1.0, 0.01, 1e-4, 1e-4])
+        _add_block_with_hole(spec)
+
+    def reset(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+        data.mocap_pos[_mocap(model, 'hole')] = [*self._on_table(rng, 0.07, 0.10), BLOCK_HEIGHT_M]
+
+    def state(self, data: mujoco.MjData) -> NamedVector:
+        return {**_point('peg', data.site('peg_tip').xpos), **_point('hole', data.body('hole').xpos)}
+
+    def succeeded(self, state: NamedVector) -> bool:
+        peg, hole = _xyz(state, 'peg'), _xyz(state, 'hole')
+        inside = np.abs(peg[:2] - hole[:2]).max() <= 2.0 * HOLE_CLEARANCE_M
+        return bool(inside and hole[2] - peg[2] >= INSERTION_DEPTH_M)
+
+
+TASKS: dict[str, type[Task]] = {'reach': Reach, 'push': Push, 'lift': Lift, 'peg_insert': PegInsert}
+
+
+def make_task(name: str, robot: RobotConfig) -> Task:
+    """The task `name` within the workspace of `robot`. Raises UserError."""
+    if name not in TASKS:
+        raise UserError(f'task: {name!r} is not a task of the simulated arm; expected one of {", ".join(TASKS)}')
+    return TASKS[name](robot)
+
+
+def _add_cube(spec: mujoco.MjSpec, side_m: float, mass_kg: float, rgba: tuple[float, ...]) -> None:
+    cube = spec.worldbody.add_body(name='cube', pos=[0, 0, side_m / 2.0])
+    cube.add_freejoint(name='cube')
+    cube.add_geom(
+        name='cube',
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=[side_m / 2.0] * 3,
+        mass=mass_kg,
+        rgba=rgba,
+        condim=4,
+        friction=[0.5, 0.005, 0.0001],
+        solref=[0.004, 1.0],
+        solimp=[0.95, 0.99, 0.001, 0.5, 2.0],
+        **OBJECT_CONTACT,
+    )
+
+
+def _place_cube(data: mujoco.MjData, xy: np.ndarray, side_m: float, yaw: float) -> None:
+    data.joint('cube').qpos[:] = [*xy, side_m / 2.0, math.cos(yaw / 2.0), 0.0, 0.0, math.sin(yaw / 2.0)]
+
+
+def _add_block_with_hole(spec: mujoco.MjSpec) -> None:
+    """Four walls around a square hole; the body's origin is the middle of the hole's mouth."""
+    inner = PEG_WIDTH_M / 2.0 + HOLE_CLEARANCE_M
+    outer = BLOCK_WIDTH_M / 2.0
+    thickness = (outer - inner) / 2.0
+    middle = (outer + inner) / 2.0
+    block = spec.worldbody.add_body(name='hole', mocap=True, pos=[0, 0, BLOCK_HEIGHT_M])
+    walls = [(middle, 0.0, thickness, outer), (-middle, 0.0, thickness, outer)]
+    walls += [(0.0, middle, inner, thickness), (0.0, -middle, inner, thickness)]
+    for x, y, half_x, half_y in walls:
+        block.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            pos=[x, y, -BLOCK_HEIGHT_M / 2.0],
+            size=[half_x, half_y, BLOCK_HEIGHT_M / 2.0],
+            rgba=BLUE,
+            friction=[0.3, 0.005, 0.0001],
+            **OBJECT_CONTACT,
+        )
+
+
+def _mocap(model: mujoco.MjModel, body: str) -> int:
+    return int(model.body(body).mocapid[0])
+
+
+def _point(name: str, position: np.ndarray) -> NamedVector:
+    return {f'{name}.{axis}': float(value) for axis, value in zip('xyz', position, strict=True)}
+
+
+def _xyz(state: NamedVector, name: str) -> np.ndarray:
+    return np.array([state[f'{name}.x'], state[f'{name}.y'], state[f'{name}.z']])

@@ -1,0 +1,54 @@
+"""An episode of an expert in the simulated arm, with the controller of the real graph but without ROS."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hybrid_rl_ros.config import Config, load_robot
+from hybrid_rl_ros.control.ee_delta import EeDeltaController
+from hybrid_rl_ros.control.kinematics import ArmKinematics
+from hybrid_rl_ros.sim.backend import NamedVector, Simulation
+from hybrid_rl_ros.sim.experts import Expert
+from hybrid_rl_ros.sim.factory import make_simulation
+
+
+class ArmLoop:
+    """One simulation and one controller at the control rate of `config`."""
+
+    def __init__(self, config: Config, seed: int = 7) -> None:
+        self.config = config
+        self.robot = load_robot(config.robot)
+        self.sim: Simulation = make_simulation(config, self.robot, seed)
+        self._controller = EeDeltaController(
+            ArmKinematics(self.robot), self.robot, config.action, config.control_period_s
+        )
+
+    def measured_rad(self) -> np.ndarray:
+        return self.sim.joint_state().position[: len(self.robot.arm_joints)]
+
+    def reset(self, index: int) -> NamedVector:
+        self.sim.reset(index)
+        self._controller.sync(self.measured_rad())
+        return self.sim.task_state()
+
+    def step(self, action: np.ndarray) -> NamedVector:
+        period = self.config.control_period_s
+        command = self._controller.step(action, self.measured_rad())
+        self.sim.command_joints(self.robot.arm_joints, command.arm_rad, period)
+        if command.gripper_m is not None:
+            fingers = self.sim.joint_state().position[len(self.robot.arm_joints) :]
+            way = np.abs(fingers - command.gripper_m).max()
+            goal = np.full(len(fingers), command.gripper_m)
+            self.sim.command_joints(self.robot.gripper_joints, goal, max(period, way / self.robot.gripper_speed_m_s))
+        self.sim.advance(period)
+        return self.sim.task_state()
+
+    def episode(self, expert: Expert, index: int, limit: int = 100) -> tuple[NamedVector, int]:
+        """The state at the end, and the number of steps taken."""
+        expert.reset()
+        state = self.reset(index)
+        for steps in range(1, limit + 1):
+            state = self.step(expert.act(state))
+            if state['success'] or state['failure']:
+                return state, steps
+        return state, limit
