@@ -1,0 +1,18 @@
+"""The four kinds of quality of service in the graph."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+# Real sensors: only the newest counts, whatever the driver offers.
+SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+# Steps of an episode: every one counts.
+STEP = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
+# Commands to the robot: the newest, delivered.
+COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+# States and weights: a late joiner gets the last one.
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# One latched message from each of many publishers.
+LATCHED_MANY = QoSProfile(
+    depth=50, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)

@@ -1,0 +1,77 @@
+"""Counters and timings of one node, as `status/<node>.json` in the run folder and on /diagnostics."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+KEPT_SAMPLES = 20_000
+HISTOGRAM_BINS = 40
+
+
+class Status:
+    """What one node counts (`count`), measures (`time_ms`) and is in (`values`)."""
+
+    def __init__(self, node: str, folder: Path | None) -> None:
+        self._node = node
+        self._folder = folder
+        self._samples: dict[str, np.ndarray] = {}
+        self._written: dict[str, int] = defaultdict(int)
+        self.counters: dict[str, int] = defaultdict(int)
+        self.values: dict[str, Any] = {}
+
+    def count(self, name: str, by: int = 1) -> None:
+        self.counters[name] += by
+
+    def time_ms(self, name: str, milliseconds: float) -> None:
+        samples = self._samples.setdefault(name, np.empty(KEPT_SAMPLES))
+        samples[self._written[name] % KEPT_SAMPLES] = milliseconds
+        self._written[name] += 1
+
+    def summary(self) -> dict[str, Any]:
+        timings = {name: self._timing(name) for name in self._samples}
+        return {'node': self._node, 'counters': dict(self.counters), 'timings': timings, **self.values}
+
+    def write(self) -> None:
+        """Replace the status file atomically."""
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f'{self._node}.json'
+        temporary = path.with_suffix('.tmp')
+        temporary.write_text(json.dumps(self.summary()))
+        os.replace(temporary, path)
+
+    def diagnostics(self, hardware_id: str) -> DiagnosticStatus:
+        """This node's entry for a DiagnosticArray: level WARN once anything was dropped."""
+        dropped = sum(value for name, value in self.counters.items() if name.startswith('dropped'))
+        status = DiagnosticStatus(name=f'{self._node}: graph', hardware_id=hardware_id)
+        status.level = DiagnosticStatus.WARN if dropped else DiagnosticStatus.OK
+        status.message = f'{dropped} dropped' if dropped else 'running'
+        status.values = [KeyValue(key=name, value=str(value)) for name, value in self.counters.items()]
+        for name in self._samples:
+            timing = self._timing(name)
+            status.values.append(KeyValue(key=f'{name}_p50_ms', value=f'{timing["p50_ms"]:.2f}'))
+            status.values.append(KeyValue(key=f'{name}_p99_ms', value=f'{timing["p99_ms"]:.2f}'))
+        return status
+
+    def _timing(self, name: str) -> dict[str, Any]:
+        samples = self._samples[name][: min(self._written[name], KEPT_SAMPLES)]
+        counts, edges = np.histogram(samples, bins=HISTOGRAM_BINS, range=(0.0, max(1.0, np.percentile(samples, 99.5))))
+        return {
+            'n': self._written[name],
+            'p50_ms': float(np.percentile(samples, 50)),
+            'p99_ms': float(np.percentile(samples, 99)),
+            'max_ms': float(samples.max()),
+            'histogram': {'edges_ms': edges.round(3).tolist(), 'counts': counts.tolist()},
+        }
+
+
+def diagnostic_array(header: Any, status: DiagnosticStatus) -> DiagnosticArray:
+    return DiagnosticArray(header=header, status=[status])
