@@ -70,11 +70,15 @@ class EpisodeConfig(Section):
 
 
 class RewardConfig(Section):
-    """`success`: success_reward on success and step_reward otherwise; `environment`: task.reward as it comes."""
+    """`success`: success_reward on success and step_reward otherwise; `environment`: task.reward as it comes.
+
+    `shaping` adds a multiple of named task numbers at every step, such as {distance: -1.0}.
+    """
 
     source: Literal['success', 'environment'] = 'success'
     success_reward: float = 1.0
     step_reward: float = 0.0
+    shaping: dict[str, float] = {}
 
 
 class EncoderConfig(Section):

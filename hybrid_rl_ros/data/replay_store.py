@@ -241,6 +241,10 @@ class ReplayStore:
             rows, numbers = rows[keep], numbers[keep]
         return rows[np.argsort(numbers)]
 
+    def completes_transition(self, sequence: int) -> bool:
+        """Whether step number `sequence` is the successor in a transition."""
+        return sequence > 0 and bool(self._valid[self.row_of(sequence - 1)])
+
     def sample_rows(self, count: int, rng: np.random.Generator, before_sequence: int | None = None) -> np.ndarray:
         """(count,) rows drawn uniformly from the transitions whose successor is before `before_sequence`.
 

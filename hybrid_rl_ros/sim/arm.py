@@ -123,6 +123,7 @@ class ArmSimulation:
         state = {'ee.x': float(tool[0]), 'ee.y': float(tool[1]), 'ee.z': float(tool[2])}
         state['gripper.opening'] = self._opening()
         state.update(self._task.state(self._data))
+        state.update(self._task.measures(state))
         state['success'] = float(self._task.succeeded(state))
         state['failure'] = float(self._task.failed(state))
         return state

@@ -60,6 +60,10 @@ class Task:
     def state(self, data: mujoco.MjData) -> NamedVector:
         return {}
 
+    def measures(self, state: NamedVector) -> NamedVector:
+        """Numbers derived from the state that a shaped reward may use."""
+        return {}
+
     def succeeded(self, state: NamedVector) -> bool:
         raise NotImplementedError
 
@@ -90,6 +94,9 @@ class Reach(Task):
 
     def state(self, data: mujoco.MjData) -> NamedVector:
         return _point('target', data.body('target').xpos)
+
+    def measures(self, state: NamedVector) -> NamedVector:
+        return {'distance': math.dist(_xyz(state, 'ee'), _xyz(state, 'target'))}
 
     def succeeded(self, state: NamedVector) -> bool:
         return math.dist(_xyz(state, 'ee'), _xyz(state, 'target')) <= REACH_TOLERANCE_M

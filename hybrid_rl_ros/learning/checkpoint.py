@@ -1,0 +1,67 @@
+"""Modules and optimisers as one flat dictionary of tensors, and that dictionary as a safetensors file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.learning.policies.policy import write_atomically
+
+Parts = Mapping[str, nn.Module | torch.optim.Optimizer]
+KEPT = 2
+
+
+def flatten(parts: Parts) -> dict[str, Tensor]:
+    """Every parameter, buffer and optimiser moment under `<part>/<name>`."""
+    flat = {}
+    for part, value in parts.items():
+        if isinstance(value, nn.Module):
+            flat |= {f'{part}/{name}': tensor.detach() for name, tensor in value.state_dict().items()}
+        else:
+            for index, moments in value.state_dict()['state'].items():
+                flat |= {f'{part}/{index}/{name}': torch.as_tensor(moment) for name, moment in moments.items()}
+    return flat
+
+
+def load_flat(parts: Parts, flat: Mapping[str, Tensor]) -> None:
+    """The inverse of `flatten`. Raises RuntimeError or KeyError where the tensors do not fit."""
+    for part, value in parts.items():
+        own = {name.removeprefix(f'{part}/'): tensor for name, tensor in flat.items() if name.startswith(f'{part}/')}
+        if isinstance(value, nn.Module):
+            value.load_state_dict(own)
+            continue
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in own.items():
+            index, moment = name.split('/')
+            state.setdefault(int(index), {})[moment] = tensor.clone()
+        value.load_state_dict({'state': state, 'param_groups': value.state_dict()['param_groups']})
+
+
+def save_checkpoint(folder: Path, number: int, tensors: dict[str, Tensor], head: dict[str, Any]) -> None:
+    """Write `checkpoint-<number>.safetensors` whole, then drop all but the newest two."""
+    folder.mkdir(parents=True, exist_ok=True)
+    contiguous = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
+    data = safetensors.torch.save(contiguous, {'head': json.dumps(head)})
+    write_atomically(folder / f'checkpoint-{number:09d}.safetensors', data)
+    for old in sorted(folder.glob('checkpoint-*.safetensors'))[:-KEPT]:
+        old.unlink()
+
+
+def load_newest_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Tensors and head of the newest checkpoint, or None. Raises UserError for an unreadable one."""
+    paths = sorted(folder.glob('checkpoint-*.safetensors'))
+    if not paths:
+        return None
+    try:
+        with safetensors.safe_open(paths[-1], 'pt') as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()['head'])
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise UserError(f'{paths[-1]}: not a whole checkpoint ({error}); remove it to use the one before') from None
