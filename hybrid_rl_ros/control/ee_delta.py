@@ -16,14 +16,18 @@ LEASH_STEPS = 2.0
 
 @dataclass(frozen=True)
 class ArmCommand:
-    """Where the joints should be at the end of the control step, and the action that this really is.
+    """Where the joints should be at the end of the control step.
 
-    arm_rad (J,), gripper_m: position of each finger joint or None, executed (A,) in the action's units.
+    arm_rad (J,); gripper_m: position of each finger joint, or None; executed (A,): the action inside its bounds, as a
+    learner should see it; moved_m (3,): the tool's set-point motion that the workspace and speed limits let through.
+    A learner must not see `moved_m` in place of the action: at the edge of the workspace it would never learn what
+    pushing outwards does, and would come to prefer it.
     """
 
     arm_rad: np.ndarray
     gripper_m: float | None
     executed: np.ndarray
+    moved_m: np.ndarray
 
 
 class EeDeltaController:
@@ -66,13 +70,13 @@ class EeDeltaController:
             joints = self._joints + (joints - self._joints) / fastest
         self._joints = joints
         self._pose = pinocchio.SE3(self._pose.rotation, self._kinematics.tool_pose(joints).translation)
-        executed = self._pose.translation - start
+        moved = self._pose.translation - start
         if not self._has_gripper:
-            return ArmCommand(joints, None, executed)
+            return ArmCommand(joints, None, delta, moved)
         gripper = float(np.clip(action[3], -1.0, 1.0))
         closed, opened = self._robot.gripper_closed_m, self._robot.gripper_open_m
         finger_m = closed + (gripper + 1.0) / 2.0 * (opened - closed)
-        return ArmCommand(joints, finger_m, np.append(executed, gripper))
+        return ArmCommand(joints, finger_m, np.append(delta, gripper), moved)
 
     def _reach(self, goal: np.ndarray) -> np.ndarray:
         return self._kinematics.solve(self._joints, pinocchio.SE3(self._pose.rotation, goal))

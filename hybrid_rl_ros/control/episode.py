@@ -1,0 +1,49 @@
+"""The state machine of an episode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STATES = ('resetting', 'ready', 'running', 'succeeded', 'failed', 'timed_out', 'aborted')
+
+
+@dataclass
+class Episode:
+    """Where the current episode stands. `steps` counts executed actions, `number` the episodes begun (from 0)."""
+
+    time_limit_steps: int
+    state: str = 'resetting'
+    number: int = -1
+    steps: int = 0
+    return_: float = 0.0
+
+    @property
+    def running(self) -> bool:
+        return self.state == 'running'
+
+    def start(self) -> None:
+        self.state, self.steps, self.return_ = 'running', 0, 0.0
+        self.number += 1
+
+    def arrive(self, reward: float, succeeded: bool, failed: bool, truncated: bool) -> None:
+        """Account for the step that one executed action led to."""
+        self.steps += 1
+        self.return_ += reward
+        if succeeded:
+            self.state = 'succeeded'
+        elif failed:
+            self.state = 'failed'
+        elif truncated or self.steps >= self.time_limit_steps:
+            self.state = 'timed_out'
+
+    def abort(self) -> None:
+        self.state = 'aborted'
+
+    @property
+    def terminal(self) -> bool:
+        """A true end; a time limit is none, its last step bootstraps."""
+        return self.state in ('succeeded', 'failed')
+
+    @property
+    def truncated(self) -> bool:
+        return self.state in ('timed_out', 'aborted')

@@ -1,0 +1,124 @@
+"""The owner of the episode: reward, success, time limit, reset."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.task import Future
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from hybrid_rl_ros.control.episode import Episode
+from hybrid_rl_ros.nodes.episode_numbers import episodes_held
+from hybrid_rl_ros.ros.messages import read_named_vector, stamp_ns, to_header, write_named_vector
+from hybrid_rl_ros.ros.node import GraphNode, node_main
+from hybrid_rl_ros.ros.qos import LATCHED, LATCHED_MANY, STEP
+from hybrid_rl_ros.rewards.scripted import judge
+
+EPISODE_CONSUMERS = ('recorder_node', 'learner_node')
+
+
+class RewardResetNode(GraphNode):
+    """Subscribes: observation/task, graph/ready. Calls: sim/reset. Publishes: reward and episode.
+
+    `reward` carries, at every stamp: reward, terminal and truncated of the arrival at this step, running (whether the
+    action of this stamp belongs to the episode), episode and step. `episode` (latched) carries each change of state with
+    the stamp at which it began. The first reset waits until every node of the run is ready.
+    """
+
+    consumers = {'reward': ('safety_node', *EPISODE_CONSUMERS), 'episode': ('recorder_node',)}
+
+    def __init__(self) -> None:
+        super().__init__('reward_reset_node')
+        self._episode = Episode(self.config.episode.time_limit_steps, number=episodes_held(self.run_dir / 'replay') - 1)
+        self._resets_seen = 0.0
+        self._reset_asked = False
+        self._ready_peers: set[str] = set()
+        self._last_observation = time.monotonic()
+        self._reward = self.publisher(JointState, 'reward', STEP)
+        self._state = self.publisher(DiagnosticArray, 'episode', LATCHED)
+        self._reset = self.create_client(Trigger, 'sim/reset')
+        self.create_subscription(String, 'graph/ready', self._on_ready, LATCHED_MANY)
+        self.create_subscription(JointState, 'observation/task', self._on_task, STEP)
+        self.every(0.1, self._watch)
+
+    def _on_ready(self, message: String) -> None:
+        self._ready_peers.add(message.data)
+
+    def _watch(self) -> None:
+        silence_s = time.monotonic() - self._last_observation
+        if not self.lockstep and self._episode.running and silence_s > self.config.episode.observation_timeout_s:
+            self._episode.abort()
+            self._publish_state(self.get_clock().now().nanoseconds, f'no observation for {silence_s:.1f} s')
+        if self._episode.number < 0 or not self._episode.running:
+            self._ask_for_reset()
+
+    def _ask_for_reset(self) -> Future | None:
+        everybody = self._ready_peers >= set(self.peers) and self._reset.service_is_ready()
+        if self._reset_asked or not everybody:
+            return None
+        self._reset_asked = True
+        return self._reset.call_async(Trigger.Request())
+
+    def _on_task(self, message: JointState) -> None:
+        self._last_observation = time.monotonic()
+        stamp = stamp_ns(message.header.stamp)
+        task = read_named_vector(message)
+        if task['resets'] > self._resets_seen:
+            self._resets_seen = task['resets']
+            self._reset_asked = False
+            self._episode.start()
+            self._publish_state(stamp, 'reset done')
+            self._publish_reward(stamp, 0.0)
+        elif self._episode.running:
+            self._arrive(stamp, task)
+        else:
+            self._publish_reward(stamp, 0.0)
+
+    def _arrive(self, stamp: int, task: dict[str, float]) -> None:
+        verdict = judge(task, self.config.reward)
+        self._episode.arrive(verdict.reward, verdict.succeeded, verdict.failed, verdict.truncated)
+        if self._episode.running:
+            self._publish_reward(stamp, verdict.reward)
+            return
+        self._publish_state(stamp, 'task')
+        future = self._ask_for_reset()
+        if self.lockstep and future is not None:
+            # The step after the last is then always the next start, however fast the machines are.
+            future.add_done_callback(lambda _: self._publish_reward(stamp, verdict.reward))
+        else:
+            self._publish_reward(stamp, verdict.reward)
+
+    def _publish_reward(self, stamp: int, reward: float) -> None:
+        episode = self._episode
+        arrived = episode.steps > 0 or episode.running
+        values: dict[str, Any] = {
+            'reward': reward,
+            'terminal': float(episode.terminal and arrived),
+            'truncated': float(episode.truncated and arrived),
+            'running': float(episode.running),
+            'episode': float(episode.number),
+            'step': float(episode.steps),
+        }
+        self._reward.publish(write_named_vector(values, stamp))
+
+    def _publish_state(self, stamp: int, cause: str) -> None:
+        episode = self._episode
+        status = DiagnosticStatus(name='reward_reset_node: episode', message=episode.state, hardware_id=self.robot.name)
+        status.level = DiagnosticStatus.WARN if episode.state == 'aborted' else DiagnosticStatus.OK
+        values = {'episode': episode.number, 'steps': episode.steps, 'return': episode.return_, 'cause': cause}
+        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        self._state.publish(DiagnosticArray(header=to_header(stamp), status=[status]))
+        self.status.count(episode.state)
+
+
+def main() -> None:
+    sys.exit(node_main(RewardResetNode))
+
+
+if __name__ == '__main__':
+    main()

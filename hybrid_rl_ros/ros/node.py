@@ -1,0 +1,159 @@
+"""What every node of the graph has in common: configuration, status, readiness, and how it starts and ends."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import String
+
+from hybrid_rl_ros.config import load_config, load_robot
+from hybrid_rl_ros.data.specs import Specs
+from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
+from hybrid_rl_ros.ros.qos import LATCHED_MANY, STEP
+from hybrid_rl_ros.ros.status import Status
+
+SPIN_S = 0.05
+STATUS_PERIOD_S = 0.5
+PARENT_POLL_S = 0.5
+STUCK_AFTER_S = 10.0
+PR_SET_PDEATHSIG = 1
+STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+
+
+class GraphNode(Node):
+    """A node of one run. `consumers` names, for each topic it publishes, the nodes that must not miss a message.
+
+    Parameters (read only): run_dir, the folder with config.yaml and specs.json; role, what the run is for (train, eval
+    or record); peers, the nodes of this run. It is ready once every consumer among its peers is matched, says so on
+    `graph/ready`, and writes `status/<name>.json` beside the configuration.
+    """
+
+    consumers: dict[str, tuple[str, ...]] = {}
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.run_dir = Path(self.parameter('run_dir', '', 'folder with config.yaml and specs.json of this run'))
+        if not (self.run_dir / 'config.yaml').is_file():
+            raise UserError(f'{name}: parameter run_dir is {str(self.run_dir)!r}, which has no config.yaml')
+        self.config = load_config(self.run_dir / 'config.yaml')
+        self.specs = Specs.model_validate_json((self.run_dir / 'specs.json').read_text())
+        self.robot = load_robot(self.config.robot)
+        self.role: str = self.parameter('role', 'train', 'train, eval or record')
+        self.peers: list[str] = [peer for peer in self.parameter('peers', [''], 'nodes of this run') if peer]
+        self.lockstep = self.config.clock == 'lockstep'
+        self.status = Status(name, self.run_dir / 'status')
+        self.exit_code: int | None = None
+        self.ready = False
+        self._awaited: dict[Publisher, int] = {}
+        self._ready_publisher = self.create_publisher(String, 'graph/ready', LATCHED_MANY)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', STEP)
+        self.every(STATUS_PERIOD_S, self._report)
+        self.every(0.05, self._check_ready)
+
+    def parameter(self, name: str, default: Any, description: str) -> Any:
+        return self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True)).value
+
+    def every(self, period_s: float, callback: Callable[[], None]) -> None:
+        """A timer on steady time, so that a stopped /clock does not stop it."""
+        self.create_timer(period_s, callback, clock=STEADY)
+
+    def publisher(self, message: type, topic: str, qos: Any) -> Publisher:
+        """A publisher that counts towards readiness."""
+        publisher = self.create_publisher(message, topic, qos)
+        awaited = [consumer for consumer in self.consumers.get(topic, ()) if consumer in self.peers]
+        if awaited:
+            self._awaited[publisher] = len(awaited)
+        return publisher
+
+    def finish(self, exit_code: int = 0) -> None:
+        """End the process after the current callback."""
+        self.exit_code = exit_code
+
+    def on_shutdown(self) -> None:
+        """The last act, with ROS still up: a final hold, a checkpoint."""
+
+    def _check_ready(self) -> None:
+        if self.ready or any(p.get_subscription_count() < count for p, count in self._awaited.items()):
+            return
+        self.ready = True
+        self.status.values['ready'] = True
+        self.status.write()
+        self._ready_publisher.publish(String(data=self.get_name()))
+
+    def _report(self) -> None:
+        self.status.write()
+        message = DiagnosticArray(status=[self.status.diagnostics(self.robot.name)])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def run_node(make_node: Callable[[], GraphNode]) -> int:
+    """Spin one node until it finishes, a signal comes or its parent is gone. Returns the exit status.
+
+    A user's mistake is one line and status 2; any other exception ends the process with its traceback, so that a
+    broken callback is never a silent one.
+    """
+    _die_with_parent()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    # With rclpy's own handlers the context is gone before the last hold can be published.
+    rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = make_node()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        try:
+            while not stop.is_set() and node.exit_code is None:
+                executor.spin_once(timeout_sec=SPIN_S)
+        finally:
+            node.on_shutdown()
+            node.status.write()
+        return node.exit_code or 0
+    except UserError as error:
+        sys.stderr.write(f'error: {error}\n')
+        return USER_ERROR_EXIT
+    finally:
+        rclpy.try_shutdown()
+
+
+def node_main(make_node: Callable[[], GraphNode]) -> int:
+    """The entry point's body: leaves at once after the node ended, past any library's exit handlers."""
+    code = run_node(make_node)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
+
+
+def _die_with_parent() -> None:
+    """End with the command that started the graph, even if that was killed without warning."""
+    expected = os.environ.get('HYBRID_RL_PARENT')
+    if expected is None:
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    parent = int(expected)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_POLL_S)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(STUCK_AFTER_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
