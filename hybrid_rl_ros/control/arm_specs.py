@@ -51,6 +51,10 @@ def _state_dimension(name: str, config: Config, robot: RobotConfig, kinematics: 
     if source == 'wrench' and len(part) == 2 and part[0] in 'ft' and part[1] in AXES:
         limit, unit = (MAX_FORCE_N, 'N') if part[0] == 'f' else (MAX_TORQUE_NM, 'Nm')
         return Dimension(name=name, unit=unit, low=-limit, high=limit)
+    if name.startswith('task.offset.') and part in AXES:
+        axis = AXES.index(part)
+        span = robot.workspace_high_m[axis] - robot.workspace_low_m[axis]
+        return Dimension(name=name, unit='m', low=-span, high=span)
     if part in AXES and (source == 'ee' or name.startswith('task.')):
         axis = AXES.index(part)
         return Dimension(name=name, unit='m', low=robot.workspace_low_m[axis], high=robot.workspace_high_m[axis])

@@ -46,4 +46,5 @@ class Episode:
 
     @property
     def truncated(self) -> bool:
-        return self.state in ('timed_out', 'aborted')
+        """Ended by the clock. An aborted episode has no last observation to bootstrap from, so it is not."""
+        return self.state == 'timed_out'

@@ -39,10 +39,11 @@ class InferenceNode(GraphNode):
         self._random = np.random.default_rng(self.config.seed)
         self._actor = PolicyActor(self.config.seed, deterministic=self._source == 'file')
         self._episode = -1.0
-        streams = ['state', *(f'image/{image.camera}' for image in self.specs.observation.images)]
+        # The task stream is for experts alone; a policy is given the state and the images of the specs.
+        streams = ['task', 'state', *(f'image/{image.camera}' for image in self.specs.observation.images)]
         act: Callable[[dict[str, Any]], np.ndarray] = self._act_policy
         if self._source == 'expert':
-            streams, act = ['task'], self._act_expert
+            act = self._act_expert
             self._expert = make_expert(
                 self.config.task, noise, self.config.seed, self.config.action.max_step_m, self.config.action.gripper
             )

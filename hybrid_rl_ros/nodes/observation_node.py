@@ -42,7 +42,7 @@ class ObservationNode(GraphNode):
     """
 
     consumers = {
-        'observation/state': (*STEP_CONSUMERS, 'reward_reset_node'),
+        'observation/state': STEP_CONSUMERS,
         'observation/task': ('reward_reset_node', 'inference_node'),
     }
 

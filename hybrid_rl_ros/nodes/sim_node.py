@@ -47,7 +47,6 @@ class SimNode(GraphNode):
 
     consumers = {
         'joint_states': ('observation_node', 'safety_node'),
-        'wrench': ('observation_node',),
         'task_state': ('observation_node',),
     }
 

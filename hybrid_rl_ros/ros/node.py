@@ -63,7 +63,7 @@ class GraphNode(Node):
         self._awaited: dict[Publisher, int] = {}
         self._ready_publisher = self.create_publisher(String, 'graph/ready', LATCHED_MANY)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', STEP)
-        self.every(STATUS_PERIOD_S, self._report)
+        self.every(STATUS_PERIOD_S, self._write_status)
         self.every(0.05, self._check_ready)
 
     def parameter(self, name: str, default: Any, description: str) -> Any:
@@ -96,7 +96,7 @@ class GraphNode(Node):
         self.status.write()
         self._ready_publisher.publish(String(data=self.get_name()))
 
-    def _report(self) -> None:
+    def _write_status(self) -> None:
         self.status.write()
         message = DiagnosticArray(status=[self.status.diagnostics(self.robot.name)])
         message.header.stamp = self.get_clock().now().to_msg()

@@ -96,7 +96,8 @@ class Reach(Task):
         return _point('target', data.body('target').xpos)
 
     def measures(self, state: NamedVector) -> NamedVector:
-        return {'distance': math.dist(_xyz(state, 'ee'), _xyz(state, 'target'))}
+        offset = _xyz(state, 'target') - _xyz(state, 'ee')
+        return {**_point('offset', offset), 'distance': float(np.linalg.norm(offset))}
 
     def succeeded(self, state: NamedVector) -> bool:
         return math.dist(_xyz(state, 'ee'), _xyz(state, 'target')) <= REACH_TOLERANCE_M

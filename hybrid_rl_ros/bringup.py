@@ -1,0 +1,197 @@
+"""The nodes that make up a run, from one configuration; started as processes, and none of them outlives this one."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hybrid_rl_ros.config import Config, load_robot, save_config, share_folder
+from hybrid_rl_ros.control.arm_specs import arm_specs
+from hybrid_rl_ros.control.kinematics import ArmKinematics
+from hybrid_rl_ros.data.specs import Specs
+from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
+from hybrid_rl_ros.process_environment import node_environment
+from hybrid_rl_ros.run_folder import read_json
+
+POLL_S = 0.1
+STOP_WITHIN_S = 15.0
+SIM_READY_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class NodeProcess:
+    """One node of a run: its executable (hybrid_rl_ros.nodes.<name>) and its parameters."""
+
+    name: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def arguments(self, run: Path, role: str, peers: list[str], namespace: str) -> list[str]:
+        """The ROS arguments, as they stand on the process's command line."""
+        parameters = {'run_dir': str(run), 'role': role, 'peers': f'[{", ".join(peers)}]', **self.parameters}
+        arguments = ['--ros-args']
+        for name, value in parameters.items():
+            arguments += ['-p', f'{name}:={value}']
+        if namespace:
+            arguments += ['-r', f'__ns:=/{namespace.strip("/")}']
+        return arguments
+
+
+def nodes_of_run(
+    config: Config, role: str, episodes: int = 0, expert: str | None = None, expert_noise: float = 0.0
+) -> list[NodeProcess]:
+    """The one list of what runs together, in the order of starting. The last node that is `leading` ends the run."""
+    source = 'expert' if expert else 'learner' if role == 'train' else 'file'
+    inference: dict[str, Any] = {'source': source}
+    if expert:
+        inference['expert_noise'] = float(expert_noise)
+    nodes = [NodeProcess('sim_node')] if config.sim else []
+    if role == 'train':
+        nodes.append(NodeProcess('learner_node'))
+    return [
+        *nodes,
+        NodeProcess('inference_node', inference),
+        NodeProcess('observation_node'),
+        NodeProcess('safety_node'),
+        NodeProcess('recorder_node', {'episodes': episodes} if episodes else {}),
+        NodeProcess('reward_reset_node'),
+    ]
+
+
+def resolve_specs(config: Config) -> Specs:
+    """Specs of the configuration's robot, or of its gymnasium environment. Raises UserError."""
+    if config.sim is not None and config.sim.backend == 'gymnasium':
+        from hybrid_rl_ros.sim.gymnasium_backend import gymnasium_specs
+
+        return gymnasium_specs(config)
+    robot = load_robot(config.robot)
+    return arm_specs(config, robot, ArmKinematics(robot))
+
+
+def prepare_run(run: Path, config: Config, specs: Specs) -> None:
+    """Write config.yaml and specs.json, which every node reads."""
+    run.mkdir(parents=True, exist_ok=True)
+    save_config(config, run / 'config.yaml')
+    (run / 'specs.json').write_text(specs.model_dump_json(indent=1))
+
+
+class Bringup:
+    """Starts the nodes of one run, watches them, and brings them down in the reverse order."""
+
+    def __init__(self, config: Config, run: Path, role: str, nodes: list[NodeProcess]) -> None:
+        self._config, self._run, self._role, self._nodes = config, run, role, nodes
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._leader = 'learner_node' if role == 'train' else 'recorder_node'
+
+    def start(self) -> None:
+        """Start every node; the simulation first, because the others give up on missing topics."""
+        (self._run / 'logs').mkdir(exist_ok=True)
+        for old in (self._run / 'status').glob('*.json'):
+            old.unlink()
+        for node in self._nodes:
+            self._start(node)
+            if node.name == 'sim_node':
+                self._wait_for_status(node.name)
+
+    def _start(self, node: NodeProcess) -> None:
+        peers = [peer.name for peer in self._nodes]
+        command = [sys.executable, '-m', f'hybrid_rl_ros.nodes.{node.name}']
+        command += node.arguments(self._run.resolve(), self._role, peers, self._config.namespace)
+        environment = node_environment(share_folder('config') / 'fastdds.xml', self._config.train.torch_threads)
+        with open(self._run / 'logs' / f'{node.name}.log', 'ab') as log:
+            # A session of its own: Ctrl-C reaches only this process, which then stops the nodes in order.
+            self._processes[node.name] = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            )
+
+    def _wait_for_status(self, name: str) -> None:
+        deadline = time.monotonic() + SIM_READY_WITHIN_S
+        while not (self._run / 'status' / f'{name}.json').exists():
+            self.check()
+            if time.monotonic() > deadline:
+                raise UserError(f'{name} did not start within {SIM_READY_WITHIN_S:g} s; see {self._run}/logs/{name}.log')
+            time.sleep(POLL_S / 2)
+
+    def process(self, name: str) -> subprocess.Popen[bytes]:
+        return self._processes[name]
+
+    def check(self) -> bool:
+        """True once the run's leading node has ended well.
+
+        Raises UserError with a node's own line if it stopped for the user's mistake, or with where to look if it died.
+        In real time a dead learner is no reason to stop: the arm goes on with the last weights.
+        """
+        for name, process in self._processes.items():
+            code = process.poll()
+            if code is None:
+                continue
+            if code == 0 and name == self._leader:
+                return True
+            log = self._run / 'logs' / f'{name}.log'
+            if code == USER_ERROR_EXIT:
+                raise UserError(_last_error(log))
+            if name == 'learner_node' and self._config.clock == 'realtime':
+                continue
+            how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
+            go_on = f'; go on with: hybrid-rl train --resume --run {self._run}' if self._role == 'train' else ''
+            raise RunFailed(f'{name} {how}; the arm holds. Its log: {log}{go_on}')
+        return False
+
+    @property
+    def learner_lost(self) -> bool:
+        learner = self._processes.get('learner_node')
+        return learner is not None and learner.poll() not in (None, 0)
+
+    def stop(self) -> None:
+        """SIGTERM in the reverse order of starting, so that the arm is told to hold while its driver still listens."""
+        alive = [p for p in reversed(self._processes.values()) if p.poll() is None]
+        for process in alive:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        deadline = time.monotonic() + STOP_WITHIN_S
+        for process in alive:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+class RunFailed(Exception):
+    """A node died; the run ended early and can be resumed. Exit status 1."""
+
+
+@contextmanager
+def running(bringup: Bringup) -> Iterator[Bringup]:
+    """The graph is up inside the block and down after it, whatever happens in between."""
+    try:
+        bringup.start()
+        yield bringup
+    finally:
+        bringup.stop()
+
+
+def run_graph(
+    config: Config, run: Path, role: str, nodes: list[NodeProcess], on_poll: Callable[[Bringup], None]
+) -> None:
+    """Run one graph to its end; `on_poll` is called several times a second. Raises UserError or RunFailed."""
+    with running(Bringup(config, run, role, nodes)) as bringup:
+        while not bringup.check():
+            on_poll(bringup)
+            time.sleep(POLL_S)
+
+
+def node_status(run: Path, name: str) -> dict[str, Any]:
+    return read_json(run / 'status' / f'{name}.json')
+
+
+def _last_error(log: Path) -> str:
+    lines = [line for line in log.read_text(errors='replace').splitlines() if line.startswith('error: ')]
+    return lines[-1].removeprefix('error: ') if lines else f'a node stopped; see {log}'
+

@@ -1,0 +1,155 @@
+"""The `hybrid-rl` command."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from hybrid_rl_ros.bringup import RunFailed
+from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
+
+LATER = {
+    'data': 'import, export and inspection of datasets',
+    'doctor': 'the check of a set-up',
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; 0 when it is done, 2 and one line for a user's mistake, 1 when a run failed, 130 on Ctrl-C."""
+    if threading.current_thread() is threading.main_thread():
+        # SIGTERM unwinds like Ctrl-C, so that the nodes are brought down in order.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        options = _parser().parse_args(arguments)
+        return options.call(options)
+    except UserError as error:
+        sys.stderr.write(f'hybrid-rl: error: {error}\n')
+        return USER_ERROR_EXIT
+    except RunFailed as failure:
+        sys.stderr.write(f'hybrid-rl: {failure}\n')
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write('hybrid-rl: stopped\n')
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog='hybrid-rl', description='Robot learning over ROS 2, on the robot')
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+
+    train = commands.add_parser('train', help='bring up the whole graph, train, and evaluate')
+    train.add_argument('--config', type=Path, help='the run; not needed with --resume')
+    _add_set(train)
+    train.add_argument('--run', type=Path, help='run folder (default: runs/<task>-<agent>-seed<n>)')
+    train.add_argument('--resume', action='store_true', help='go on with the run in --run')
+    train.set_defaults(call=_train)
+
+    evaluate = commands.add_parser('eval', help='evaluate a run through the same nodes, deterministically')
+    evaluate.add_argument('--run', type=Path, required=True)
+    evaluate.add_argument('--episodes', type=_positive, required=True)
+    _add_set(evaluate)
+    evaluate.set_defaults(call=_eval)
+
+    record = commands.add_parser('record', help='collect demonstrations through the graph')
+    record.add_argument('--config', type=Path, required=True)
+    record.add_argument('--episodes', type=_positive, required=True, help='successful episodes to keep')
+    record.add_argument('--out', type=Path, required=True)
+    record.add_argument('--expert', help="name of a task's scripted expert")
+    record.add_argument('--noise', type=float, default=0.0, help="the expert's noise, a fraction of the action range")
+    record.add_argument('--teleop', help='a device (comes with a later version)')
+    _add_set(record)
+    record.set_defaults(call=_record)
+
+    pretrain = commands.add_parser('pretrain', help='behaviour cloning of demonstrations')
+    pretrain.add_argument('--config', type=Path, required=True)
+    pretrain.add_argument('--demos', type=Path, required=True)
+    pretrain.add_argument('--run', type=Path, required=True)
+    _add_set(pretrain)
+    pretrain.set_defaults(call=_pretrain)
+
+    report = commands.add_parser('report', help='one HTML page of a run')
+    report.add_argument('--run', type=Path, required=True)
+    report.set_defaults(call=_report)
+
+    bench = commands.add_parser('bench', help='performance figures')
+    bench.add_argument('name', choices=['learner', 'inference', 'replay', 'transport', 'loop'])
+    bench.add_argument('--json', action='store_true')
+    bench.add_argument('--seconds', type=float, default=60.0, help='length of the real-time part')
+    bench.set_defaults(call=_bench)
+
+    for name, what in LATER.items():
+        later = commands.add_parser(name, help=f'{what} (comes with a later version)')
+        later.add_argument('rest', nargs=argparse.REMAINDER)
+        later.set_defaults(call=lambda options, n=name, w=what: _not_yet(n, w))
+    return parser
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--set', dest='overrides', action='append', default=[], metavar='KEY=VALUE')
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f'expected a whole number above 0, got {text}')
+    return value
+
+
+def _train(options: argparse.Namespace) -> int:
+    from hybrid_rl_ros.runs import train
+
+    train(options.config, options.overrides, options.run, options.resume)
+    return 0
+
+
+def _eval(options: argparse.Namespace) -> int:
+    from hybrid_rl_ros.runs import evaluate
+
+    evaluate(options.run, options.episodes, options.overrides)
+    return 0
+
+
+def _record(options: argparse.Namespace) -> int:
+    from hybrid_rl_ros.runs import record
+
+    if options.teleop or not options.expert:
+        raise UserError('record: name a scripted expert with --expert; teleoperation comes with a later version')
+    record(options.config, options.overrides, options.episodes, options.out, options.expert, options.noise)
+    return 0
+
+
+def _pretrain(options: argparse.Namespace) -> int:
+    from hybrid_rl_ros.runs import pretrain_only
+
+    pretrain_only(options.config, options.overrides, options.demos, options.run)
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from hybrid_rl_ros.report import write_report
+
+    sys.stdout.write(f'{write_report(options.run)}\n')
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    if options.name != 'loop':
+        return _not_yet(f'bench {options.name}', 'this figure')
+    from hybrid_rl_ros.bench_loop import bench_loop
+
+    bench_loop(options.json, options.seconds)
+    return 0
+
+
+def _not_yet(name: str, what: str) -> int:
+    raise UserError(f'{name}: {what} comes with a later version')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,132 @@
+"""The learner: the replay store, the update loop, the checkpoints and the weights."""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+import time
+from pathlib import Path
+
+from rclpy.publisher import Publisher
+from std_msgs.msg import Header, UInt8MultiArray, UInt32
+
+from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.data.specs import require_same_specs
+from hybrid_rl_ros.data.step import Step
+from hybrid_rl_ros.learning.update_loop import Done, UpdateLoop
+from hybrid_rl_ros.ros.messages import to_header, write_bytes
+from hybrid_rl_ros.ros.node import GraphNode, node_main
+from hybrid_rl_ros.ros.qos import LATCHED, STEP
+from hybrid_rl_ros.ros.step_subscriber import StepSubscriber
+
+METRICS_EVERY_STEPS = 20
+
+
+class LearnerNode(GraphNode):
+    """Stores every step, learns in the update loop's thread, publishes policy/weights (latched) and checkpoints.
+
+    Lock-step: publishes learner/step for a stamp once the updates of the step before are done and inference_node has
+    taken the weights that they published, so that the simulation never runs more than one step ahead of the learner.
+    Ends the run, with exit status 0, at the first episode's end after train.env_steps.
+    """
+
+    consumers = {'policy/weights': ('inference_node',), 'learner/step': ('sim_node',)}
+
+    def __init__(self) -> None:
+        super().__init__('learner_node')
+        self._demos = self._open_demos()
+        folder = self.run_dir / 'replay'
+        if (folder / 'specs.json').exists():
+            self._store = ReplayStore.open(folder)
+            require_same_specs(self._store.specs, self.specs, str(folder))
+        else:
+            self._store = ReplayStore.create(folder, self.specs, self.config.train.replay_capacity)
+        self._done: queue.Queue[Done] = queue.Queue()
+        self._wake = self.create_guard_condition(self._on_updates_done)
+        self._loop = UpdateLoop(self.config, self.specs, self.run_dir, self._demos, self._store, self._push_done)
+        self._weights: Publisher = self.publisher(UInt8MultiArray, 'policy/weights', LATCHED)
+        self._stepped = self.publisher(Header, 'learner/step', STEP)
+        self.create_subscription(UInt32, 'policy/version', self._on_version, LATCHED)
+        self._published_version = self._used_version = 0
+        self._done_sequence = self._store.sequence
+        self._owed_before = self._store.sequence
+        self._stamp = 0
+        self._answered = 0
+        self._began = time.monotonic()
+        self._metrics: dict[str, float] = {}
+        self._metrics_file = open(self.run_dir / 'metrics.jsonl', 'a', buffering=1)
+        self._subscriber = StepSubscriber(self, self._store.last_episode + 1, self._on_stamp)
+        self._loop.start()
+
+    def on_shutdown(self) -> None:
+        self._write_metrics()
+        self._loop.stop()
+        self._store.flush()
+        self._store.close()
+        self._metrics_file.close()
+
+    def _open_demos(self) -> ReplayStore | None:
+        if self.config.demos is None or self.config.sac.demo_ratio == 0:
+            return None
+        demos = ReplayStore.open(Path(self.config.demos), read_only=True)
+        require_same_specs(demos.specs, self.specs, self.config.demos)
+        return demos
+
+    def _on_stamp(self, stamp: int, step: Step | None, _: dict[str, float]) -> None:
+        # The updates owed to earlier steps must be done before this stamp is answered; its own may still run.
+        self._owed_before = self._store.sequence
+        self._stamp = stamp
+        if step is not None:
+            self._store.append(step)
+            self._loop.schedule()
+            self.status.values.update(env_steps=self._loop.env_steps, transitions=self._store.transitions)
+            if step.ends_episode and self._loop.env_steps >= self.config.train.env_steps:
+                self.finish()
+                return
+        self._answer()
+
+    def _push_done(self, done: Done) -> None:
+        self._done.put(done)
+        self._wake.trigger()
+
+    def _on_updates_done(self) -> None:
+        self._loop.raise_if_failed()
+        while not self._done.empty():
+            done = self._done.get()
+            self._done_sequence = max(self._done_sequence, done.job.before_sequence)
+            self._metrics |= done.metrics
+            if done.policy is not None:
+                self._published_version += 1
+                self._weights.publish(write_bytes(done.policy))
+            self.status.values.update(updates=done.total_updates, **self._metrics)
+            if done.job.updates and done.job.env_steps % METRICS_EVERY_STEPS == 0:
+                self._write_metrics()
+        self._answer()
+
+    def _on_version(self, _: UInt32) -> None:
+        self._used_version += 1
+        self._answer()
+
+    def _answer(self) -> None:
+        waiting = self._done_sequence < self._owed_before or self._used_version < self._published_version
+        if self.lockstep and self._stamp > self._answered and not waiting:
+            self._answered = self._stamp
+            self._stepped.publish(to_header(self._stamp))
+
+    def _write_metrics(self) -> None:
+        line = {
+            'env_steps': self._loop.env_steps,
+            'updates': self._loop.updates,
+            'wall_s': round(time.monotonic() - self._began, 2),
+            **{name: round(value, 6) for name, value in self._metrics.items()},
+        }
+        self._metrics_file.write(json.dumps(line) + '\n')
+
+
+def main() -> None:
+    sys.exit(node_main(LearnerNode))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,101 @@
+"""Keeps what happened: a line for every episode and, when asked, every step."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+
+from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.data.specs import require_same_specs
+from hybrid_rl_ros.data.step import Step
+from hybrid_rl_ros.ros.node import GraphNode, node_main
+from hybrid_rl_ros.ros.qos import LATCHED_MANY
+from hybrid_rl_ros.ros.step_subscriber import StepSubscriber
+
+ENDED = ('succeeded', 'failed', 'timed_out', 'aborted')
+MOST_STEPS = 200_000
+
+
+class RecorderNode(GraphNode):
+    """Writes episodes.jsonl and, in the roles eval and record, every step to the store run_dir/replay.
+
+    Parameter episodes: in eval, end the run after that many; in record, after that many successes. Recording keeps
+    successful episodes only.
+    """
+
+    def __init__(self) -> None:
+        super().__init__('recorder_node')
+        self._episodes: int = self.parameter('episodes', 0, 'end the run after this many episodes; 0 for never')
+        self._file = open(self.run_dir / 'episodes.jsonl', 'a', buffering=1)
+        self._began = time.monotonic()
+        self._finished = 0
+        self._env_steps = 0
+        self._store = self._open_store() if self.role != 'train' else None
+        self._kept_sequence = self._store.sequence if self._store else 0
+        first = self._store.last_episode + 1 if self._store else 0
+        self._subscriber = StepSubscriber(self, first, self._on_stamp)
+        self.create_subscription(DiagnosticArray, 'episode', self._on_episode, LATCHED_MANY)
+
+    def on_shutdown(self) -> None:
+        self._file.close()
+        if self._store is not None:
+            if self.role == 'record':
+                self._store.truncate(self._kept_sequence)
+            self._store.flush()
+            self._store.close()
+
+    def _open_store(self) -> ReplayStore:
+        folder = self.run_dir / 'replay'
+        if not (folder / 'specs.json').exists():
+            return ReplayStore.create(folder, self.specs, MOST_STEPS)
+        store = ReplayStore.open(folder)
+        require_same_specs(store.specs, self.specs, str(folder))
+        return store
+
+    def _on_stamp(self, stamp: int, step: Step | None, _: dict[str, float]) -> None:
+        if step is None:
+            return
+        if self._store is not None:
+            self._store.append(step)
+        if step.ends_episode:
+            self._keep_or_discard(success=step.terminal and step.reward > 0)
+
+    def _keep_or_discard(self, success: bool) -> None:
+        if self.role == 'record' and self._store is not None:
+            if success:
+                self._kept_sequence = self._store.sequence
+                self.status.count('kept_episodes')
+            else:
+                self._store.truncate(self._kept_sequence)
+                self.status.count('discarded_episodes')
+        self._finished += success if self.role == 'record' else 1
+        if self._episodes and self._finished >= self._episodes:
+            self.finish()
+
+    def _on_episode(self, message: DiagnosticArray) -> None:
+        status = message.status[0]
+        if status.message not in ENDED:
+            return
+        values = {item.key: item.value for item in status.values}
+        self._env_steps += int(values['steps'])
+        line = {
+            'episode': int(values['episode']),
+            'steps': int(values['steps']),
+            'return': float(values['return']),
+            'outcome': status.message,
+            'env_steps': self._env_steps,
+            'wall_s': round(time.monotonic() - self._began, 2),
+            'interventions': 0,
+        }
+        self._file.write(json.dumps(line) + '\n')
+
+
+def main() -> None:
+    sys.exit(node_main(RecorderNode))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,36 @@
+"""Reading what the nodes of a run left in its folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in `path`, or {} if there is none yet."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """One object a line; a last line cut off by a kill is left out."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def success_rate(episodes: list[dict[str, Any]], last: int | None = None) -> float | None:
+    """The share of succeeded episodes among the `last`; None without any."""
+    window = episodes[-last:] if last else episodes
+    if not window:
+        return None
+    return sum(episode['outcome'] == 'succeeded' for episode in window) / len(window)

@@ -1,0 +1,210 @@
+"""What the commands do: train, evaluate, record; each a graph or two, and a summary at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hybrid_rl_ros.bringup import nodes_of_run, prepare_run, resolve_specs, run_graph
+from hybrid_rl_ros.config import Config, load_config
+from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.data.specs import Specs, require_same_specs
+from hybrid_rl_ros.display import display
+from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
+from hybrid_rl_ros.process_environment import node_environment
+from hybrid_rl_ros.config import share_folder
+from hybrid_rl_ros.run_folder import read_json, read_json_lines, success_rate
+
+WINDOW = 20
+
+
+def train(config_path: Path | None, overrides: list[str], run: Path | None, resume: bool) -> None:
+    """Pretrain the encoders, train through the graph, evaluate, and write summary.json. Raises UserError."""
+    config, run = _begin(config_path, overrides, run, resume)
+    specs = resolve_specs(config)
+    _check_demos(config, specs)
+    prepare_run(run, config, specs)
+    began = time.monotonic()
+    if _needs_pretraining(config, run):
+        _pretrain(config, run)
+    if config.agent == 'bc':
+        (run / 'policy.safetensors').write_bytes((run / 'pretrained' / 'policy.safetensors').read_bytes())
+    elif not _finished(config, run):
+        with display(run, config, 'train') as show:
+            run_graph(config, run, 'train', nodes_of_run(config, 'train'), show)
+    if config.eval.episodes:
+        _evaluate(config, specs, run, config.eval.episodes)
+    _write_summary(config, run, time.monotonic() - began)
+
+
+def evaluate(run: Path, episodes: int, overrides: list[str]) -> None:
+    """Fresh episodes with the run's policy; updates summary.json. Raises UserError."""
+    if not (run / 'config.yaml').exists():
+        raise UserError(f'{run}: no run here (no config.yaml)')
+    config = load_config(run / 'config.yaml', overrides)
+    specs = resolve_specs(config)
+    began = time.monotonic()
+    _evaluate(config, specs, run, episodes)
+    _write_summary(config, run, read_json(run / 'summary.json').get('wall_s', time.monotonic() - began))
+
+
+def record(config_path: Path, overrides: list[str], episodes: int, out: Path, expert: str, noise: float) -> None:
+    """Keep `episodes` successful episodes of the scripted expert in the store `out`. Raises UserError."""
+    config = load_config(config_path, overrides)
+    if expert != config.task:
+        raise UserError(f'--expert {expert}: the task of {config_path} is {config.task!r}, whose expert has that name')
+    if (out / 'specs.json').exists():
+        raise UserError(f'{out}: already holds a replay store; name another folder, or remove it')
+    specs = resolve_specs(config)
+    work = out.with_name(f'{out.name}.recording')
+    _refuse_other_run(work)
+    prepare_run(work, config, specs)
+    nodes = nodes_of_run(config, 'record', episodes=episodes, expert=expert, expert_noise=noise)
+    with display(work, config, 'record') as show:
+        run_graph(config, work, 'record', nodes, show)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(work / 'replay', out)
+    for name in ('episodes.jsonl', 'config.yaml'):
+        os.replace(work / name, out / name)
+    _remove_tree(work)
+    with ReplayStore.open(out, read_only=True) as store:
+        sys.stdout.write(f'{len(store.episodes())} episodes, {store.transitions} transitions in {out}\n')
+
+
+def pretrain_only(config_path: Path, overrides: list[str], demos: Path, run: Path) -> None:
+    """Behaviour cloning of `demos` into the run folder, for a later `train --run` of the same folder."""
+    config = load_config(config_path, [*overrides, f'demos={demos}'])
+    specs = resolve_specs(config)
+    _check_demos(config, specs)
+    prepare_run(run, config, specs)
+    _pretrain(config, run)
+
+
+def _begin(config_path: Path | None, overrides: list[str], run: Path | None, resume: bool) -> tuple[Config, Path]:
+    if resume:
+        if run is None or not (run / 'config.yaml').exists():
+            raise UserError(f'--resume: expected --run with the folder of an earlier run, got {run}')
+        return load_config(run / 'config.yaml', overrides), run
+    if config_path is None:
+        raise UserError('train: --config FILE is needed, or --resume with --run DIR')
+    config = load_config(config_path, overrides)
+    run = run or Path('runs') / f'{config.task}-{config.agent}-seed{config.seed}'
+    _refuse_other_run(run)
+    return config, run
+
+
+def _refuse_other_run(run: Path) -> None:
+    if any((run / name).exists() for name in ('replay', 'checkpoints', 'summary.json', 'episodes.jsonl')):
+        raise UserError(f'{run}: already holds a run; go on with --resume, name another --run, or remove it')
+
+
+def _check_demos(config: Config, specs: Specs) -> None:
+    if config.demos is None:
+        if config.agent == 'bc':
+            raise UserError('agent bc learns from demonstrations: set demos to the folder of some')
+        return
+    with ReplayStore.open(Path(config.demos), read_only=True) as store:
+        require_same_specs(store.specs, specs, config.demos)
+        if not store.transitions:
+            raise UserError(f'{config.demos}: holds no transitions to learn from')
+
+
+def _needs_pretraining(config: Config, run: Path) -> bool:
+    if (run / 'pretrained' / 'policy.safetensors').exists() or config.demos is None:
+        return False
+    return config.agent == 'bc' or bool(config.observation.cameras)
+
+
+def _pretrain(config: Config, run: Path) -> None:
+    command = [sys.executable, '-m', 'hybrid_rl_ros.learning.pretrain', '--run', str(run), '--demos', str(config.demos)]
+    threads = max(1, min(4, os.cpu_count() or 1))
+    environment = node_environment(share_folder('config') / 'fastdds.xml', threads)
+    result = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+    if result.returncode == USER_ERROR_EXIT:
+        raise UserError(result.stderr.strip().splitlines()[-1].removeprefix('error: '))
+    if result.returncode:
+        raise RuntimeError(f'pretraining failed:\n{result.stderr}')
+
+
+def _finished(config: Config, run: Path) -> bool:
+    """Whether an earlier part of a resumed run had already taken all its steps."""
+    return read_json(run / 'status' / 'learner_node.json').get('env_steps', 0) >= config.train.env_steps
+
+
+def _evaluate(config: Config, specs: Specs, run: Path, episodes: int) -> None:
+    folder = run / 'eval'
+    if folder.exists():
+        _remove_tree(folder)
+    prepare_run(folder, config, specs)
+    policy = run / 'policy.safetensors'
+    if not policy.exists():
+        raise UserError(f'{policy}: no policy to evaluate; train first')
+    (folder / 'policy.safetensors').write_bytes(policy.read_bytes())
+    with display(folder, config, 'eval', episodes) as show:
+        run_graph(config, folder, 'eval', nodes_of_run(config, 'eval', episodes=episodes), show)
+
+
+def _write_summary(config: Config, run: Path, wall_s: float) -> None:
+    episodes, evaluated = read_json_lines(run / 'episodes.jsonl'), read_json_lines(run / 'eval' / 'episodes.jsonl')
+    evaluated = evaluated[: len(evaluated)]
+    learner = read_json(run / 'status' / 'learner_node.json')
+    loop = _loop_timing(config, run if config.agent != 'bc' else run / 'eval')
+    successes = [episode for episode in evaluated if episode['outcome'] == 'succeeded']
+    policy = read_json(run / 'eval' / 'status' / 'inference_node.json')
+    weights = policy.get('weights_sha256') or _file_sha256(run / 'policy.safetensors')
+    summary = {
+        'task': config.task,
+        'agent': config.agent,
+        'seed': config.seed,
+        'env_steps': learner.get('env_steps', 0),
+        'episodes': len(episodes),
+        'updates': learner.get('updates', config.bc.updates if config.agent == 'bc' else 0),
+        'wall_s': round(wall_s, 1),
+        'success_rate': success_rate(episodes, WINDOW),
+        'success_rate_eval': success_rate(evaluated),
+        'eval_episodes': len(evaluated),
+        'mean_cycle_s': _mean([episode['steps'] * config.control_period_s for episode in successes]),
+        'steps_to_90': steps_to_90(episodes),
+        'interventions': sum(episode['interventions'] for episode in episodes),
+        'dropped_steps': learner.get('counters', {}).get('dropped_steps', 0),
+        'transitions_stored': learner.get('transitions', 0),
+        'loop_p50_ms': loop.get('p50_ms'),
+        'loop_p99_ms': loop.get('p99_ms'),
+        'weights_sha256': weights,
+    }
+    (run / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n')
+    sys.stdout.write(json.dumps(summary, indent=1) + '\n')
+
+
+def steps_to_90(episodes: list[dict[str, Any]]) -> int | None:
+    """Environment steps until nine tenths of the last 20 training episodes succeeded; None if never."""
+    for end in range(WINDOW, len(episodes) + 1):
+        if (success_rate(episodes[:end], WINDOW) or 0.0) >= 0.9:
+            return int(episodes[end - 1]['env_steps'])
+    return None
+
+
+def _loop_timing(config: Config, run: Path) -> dict[str, Any]:
+    """Real time: observation stamp to executed command. Lock-step: one whole step of the graph."""
+    node, name = ('sim_node', 'cycle') if config.clock == 'lockstep' else ('safety_node', 'loop')
+    return read_json(run / 'status' / f'{node}.json').get('timings', {}).get(name, {})
+
+
+def _mean(values: list[float]) -> float | None:
+    return round(sum(values) / len(values), 3) if values else None
+
+
+def _file_sha256(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def _remove_tree(folder: Path) -> None:
+    for path in sorted(folder.rglob('*'), reverse=True):
+        path.unlink() if not path.is_dir() else path.rmdir()
+    folder.rmdir()
