@@ -1,0 +1,74 @@
+"""ament_python package: `pip install .` and `colcon build` both work."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = 'hybrid_rl_ros'
+NODES = (
+    'sim_node',
+    'observation_node',
+    'inference_node',
+    'safety_node',
+    'reward_reset_node',
+    'learner_node',
+    'recorder_node',
+)
+ROS_MESSAGES = ('std', 'sensor', 'geometry', 'diagnostic', 'trajectory')
+
+
+def share(folder: str) -> list[tuple[str, list[str]]]:
+    """Every file below `folder`, as data files under share/hybrid_rl_ros."""
+    folders: dict[str, list[str]] = {}
+    for path in sorted(Path(folder).rglob('*')):
+        if path.is_file():
+            folders.setdefault(f'share/{PACKAGE}/{path.parent}', []).append(str(path))
+    return list(folders.items())
+
+
+setup(
+    name=PACKAGE,
+    version='0.1.0',
+    description='Robot learning on real arms over ROS 2: SAC with demonstrations and diffusion steering',
+    license='Apache-2.0',
+    author='hybrid_rl_ros maintainers',
+    author_email='maintainers@example.com',
+    packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
+        (f'share/{PACKAGE}', ['package.xml']),
+        *share('config'),
+        *share('launch'),
+        *share('urdf'),
+        *share('worlds'),
+    ],
+    python_requires='>=3.10',
+    install_requires=[
+        'torch>=2.4',
+        'numpy',
+        'opencv-python-headless',
+        'pyyaml',
+        'pydantic>=2',
+        'safetensors',
+        'rich',
+        'pin',
+    ],
+    extras_require={
+        'ros': ['ros-rclpy[fastrtps]==7.1.6', 'ros-std-srvs==5.3.6', *(f'ros-{m}-msgs==5.3.6' for m in ROS_MESSAGES)],
+        'sim': ['mujoco>=3.2', 'gymnasium', 'PyOpenGL'],
+        'dev': ['pytest-timeout', 'ruff', 'mypy', 'import-linter', 'types-PyYAML', 'colcon-common-extensions'],
+        'test': ['pytest'],
+    },
+    entry_points={
+        'console_scripts': [
+            'hybrid-rl = hybrid_rl_ros.cli:main',
+            *(f'{node} = hybrid_rl_ros.nodes.{node}:main' for node in NODES),
+        ],
+    },
+    # Where `ros2 run` looks; pip goes by the entry points alone.
+    options={
+        'install': {'install_scripts': f'$base/lib/{PACKAGE}'},
+        'develop': {'script_dir': f'$base/lib/{PACKAGE}'},
+    },
+    zip_safe=True,
+)
