@@ -115,7 +115,9 @@ class Bringup:
         while not (self._run / 'status' / f'{name}.json').exists():
             self.check()
             if time.monotonic() > deadline:
-                raise UserError(f'{name} did not start within {SIM_READY_WITHIN_S:g} s; see {self._run}/logs/{name}.log')
+                raise UserError(
+                    f'{name} did not start within {SIM_READY_WITHIN_S:g} s; see {self._run}/logs/{name}.log'
+                )
             time.sleep(POLL_S / 2)
 
     def process(self, name: str) -> subprocess.Popen[bytes]:
@@ -140,7 +142,7 @@ class Bringup:
                 continue
             how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
             go_on = f'; go on with: hybrid-rl train --resume --run {self._run}' if self._role == 'train' else ''
-            raise RunFailed(f'{name} {how}; the arm holds. Its log: {log}{go_on}')
+            raise RunFailedError(f'{name} {how}; the arm holds. Its log: {log}{go_on}')
         return False
 
     @property
@@ -163,7 +165,7 @@ class Bringup:
                 process.wait()
 
 
-class RunFailed(Exception):
+class RunFailedError(Exception):
     """A node died; the run ended early and can be resumed. Exit status 1."""
 
 
@@ -180,7 +182,7 @@ def running(bringup: Bringup) -> Iterator[Bringup]:
 def run_graph(
     config: Config, run: Path, role: str, nodes: list[NodeProcess], on_poll: Callable[[Bringup], None]
 ) -> None:
-    """Run one graph to its end; `on_poll` is called several times a second. Raises UserError or RunFailed."""
+    """Run one graph to its end; `on_poll` is called several times a second. Raises UserError or RunFailedError."""
     with running(Bringup(config, run, role, nodes)) as bringup:
         while not bringup.check():
             on_poll(bringup)
@@ -194,4 +196,3 @@ def node_status(run: Path, name: str) -> dict[str, Any]:
 def _last_error(log: Path) -> str:
     lines = [line for line in log.read_text(errors='replace').splitlines() if line.startswith('error: ')]
     return lines[-1].removeprefix('error: ') if lines else f'a node stopped; see {log}'
-

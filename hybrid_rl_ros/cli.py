@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from hybrid_rl_ros.bringup import RunFailed
+from hybrid_rl_ros.bringup import RunFailedError
 from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
 
 LATER = {
@@ -32,7 +32,7 @@ def run(arguments: list[str]) -> int:
     except UserError as error:
         sys.stderr.write(f'hybrid-rl: error: {error}\n')
         return USER_ERROR_EXIT
-    except RunFailed as failure:
+    except RunFailedError as failure:
         sys.stderr.write(f'hybrid-rl: {failure}\n')
         return 1
     except KeyboardInterrupt:

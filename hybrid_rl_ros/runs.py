@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_rl_ros.bringup import nodes_of_run, prepare_run, resolve_specs, run_graph
-from hybrid_rl_ros.config import Config, load_config
+from hybrid_rl_ros.config import Config, load_config, share_folder
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs, require_same_specs
 from hybrid_rl_ros.display import display
 from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
 from hybrid_rl_ros.process_environment import node_environment
-from hybrid_rl_ros.config import share_folder
 from hybrid_rl_ros.run_folder import read_json, read_json_lines, success_rate
 
 WINDOW = 20
@@ -152,7 +151,6 @@ def _evaluate(config: Config, specs: Specs, run: Path, episodes: int) -> None:
 
 def _write_summary(config: Config, run: Path, wall_s: float) -> None:
     episodes, evaluated = read_json_lines(run / 'episodes.jsonl'), read_json_lines(run / 'eval' / 'episodes.jsonl')
-    evaluated = evaluated[: len(evaluated)]
     learner = read_json(run / 'status' / 'learner_node.json')
     loop = _loop_timing(config, run if config.agent != 'bc' else run / 'eval')
     successes = [episode for episode in evaluated if episode['outcome'] == 'succeeded']

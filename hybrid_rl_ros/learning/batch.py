@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -28,15 +28,17 @@ class Batch:
 
     def slices(self, count: int) -> list[Batch]:
         """`count` equal batches that lie end to end; the sampler gives each its share of demonstrations."""
-        return [self._slice(start, count) for start in range(count)]
+        return [self._slice(index, count) for index in range(count)]
 
-    def _slice(self, start: int, count: int) -> Batch:
-        def take(value: Tensor) -> Tensor:
-            size = len(value) // count
-            return value[start * size : (start + 1) * size]
-
-        parts = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            parts[field.name] = {k: take(v) for k, v in value.items()} if isinstance(value, dict) else take(value)
-        return Batch(**parts)
+    def _slice(self, index: int, count: int) -> Batch:
+        size = len(self) // count
+        part = slice(index * size, (index + 1) * size)
+        return Batch(
+            inputs=self.inputs[part],
+            action=self.action[part],
+            reward=self.reward[part],
+            mask=self.mask[part],
+            next_inputs=self.next_inputs[part],
+            images={camera: frames[part] for camera, frames in self.images.items()},
+            next_images={camera: frames[part] for camera, frames in self.next_images.items()},
+        )

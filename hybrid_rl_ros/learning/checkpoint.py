@@ -21,7 +21,7 @@ KEPT = 2
 
 def flatten(parts: Parts) -> dict[str, Tensor]:
     """Every parameter, buffer and optimiser moment under `<part>/<name>`."""
-    flat = {}
+    flat: dict[str, Tensor] = {}
     for part, value in parts.items():
         if isinstance(value, nn.Module):
             flat |= {f'{part}/{name}': tensor.detach() for name, tensor in value.state_dict().items()}

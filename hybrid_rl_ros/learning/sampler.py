@@ -51,7 +51,8 @@ class SymmetricSampler:
     def sample(self, updates: int, before_sequence: int, rng: np.random.Generator, device: str) -> Batch:
         """The batches laid end to end; experience only from steps before `before_sequence`."""
         self._online.cache.catch_up(before_sequence)
-        sources = [(self._online, self._batch - self._from_demos, before_sequence)]
+        online: tuple[Source, int, int | None] = (self._online, self._batch - self._from_demos, before_sequence)
+        sources = [online]
         if self._demos is not None and self._from_demos:
             self._demos.cache.catch_up(self._demos.store.sequence)
             sources.append((self._demos, self._from_demos, None))

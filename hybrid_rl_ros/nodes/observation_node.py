@@ -65,9 +65,7 @@ class ObservationNode(GraphNode):
             self._topics[f'image/{camera}'] = (Image, f'{camera}/image_raw')
         self._state = self.publisher(JointState, 'observation/state', STEP)
         self._task = self.publisher(JointState, 'observation/task', STEP)
-        self._images = {
-            camera: self.publisher(Image, f'observation/image/{camera}', STEP) for camera in self._cameras
-        }
+        self._images = {camera: self.publisher(Image, f'observation/image/{camera}', STEP) for camera in self._cameras}
         self._newest: dict[str, tuple[int, Any]] = {}
         self._join = StampJoin(self._topics, self._publish)
         for stream, (message, topic) in self._topics.items():

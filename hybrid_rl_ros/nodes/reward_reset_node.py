@@ -14,10 +14,10 @@ from std_srvs.srv import Trigger
 
 from hybrid_rl_ros.control.episode import Episode
 from hybrid_rl_ros.nodes.episode_numbers import episodes_held
+from hybrid_rl_ros.rewards.scripted import judge
 from hybrid_rl_ros.ros.messages import read_named_vector, stamp_ns, to_header, write_named_vector
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import LATCHED, LATCHED_MANY, STEP
-from hybrid_rl_ros.rewards.scripted import judge
 
 EPISODE_CONSUMERS = ('recorder_node', 'learner_node')
 
@@ -25,9 +25,9 @@ EPISODE_CONSUMERS = ('recorder_node', 'learner_node')
 class RewardResetNode(GraphNode):
     """Subscribes: observation/task, graph/ready. Calls: sim/reset. Publishes: reward and episode.
 
-    `reward` carries, at every stamp: reward, terminal and truncated of the arrival at this step, running (whether the
-    action of this stamp belongs to the episode), episode and step. `episode` (latched) carries each change of state with
-    the stamp at which it began. The first reset waits until every node of the run is ready.
+    `reward` carries, at every stamp: reward, terminal and truncated of the arrival at this step, running (whether
+    the action of this stamp belongs to the episode), episode and step. `episode` (latched) carries each change of
+    state with the stamp at which it began. The first reset waits until every node of the run is ready.
     """
 
     consumers = {'reward': ('safety_node', *EPISODE_CONSUMERS), 'episode': ('recorder_node',)}

@@ -28,9 +28,9 @@ class SacAgent:
         self.network = self._policy.network.requires_grad_(True).to(device)
         self.encoders, self.actor = self.network.encoders, self.network.actor
         self.encoders.requires_grad_(self.end_to_end)
-        self.critics = CriticEnsemble(
-            config.critics, self.network.input_width, len(specs.action), config.hidden
-        ).to(device)
+        self.critics = CriticEnsemble(config.critics, self.network.input_width, len(specs.action), config.hidden).to(
+            device
+        )
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.target_encoders = copy.deepcopy(self.encoders).requires_grad_(False)
         self.log_temperature = nn.Parameter(torch.tensor(config.initial_temperature, device=device).log())
@@ -67,8 +67,9 @@ class SacAgent:
         """(B,) bootstrapped value; a time limit bootstraps (mask 1), a true end does not (mask 0)."""
         next_inputs = self._inputs(self.target_encoders, batch.next_inputs, batch.next_images)
         next_action, next_log_prob = self.actor.sample(next_inputs, self.generator)
-        next_q = random_subset_min(self.target_critics(next_inputs, next_action), self.config.critic_subset,
-                                   self.generator)
+        next_q = random_subset_min(
+            self.target_critics(next_inputs, next_action), self.config.critic_subset, self.generator
+        )
         if self.config.entropy_backup:
             next_q = next_q - self.log_temperature.exp() * next_log_prob
         return batch.reward + self.config.discount * batch.mask * next_q

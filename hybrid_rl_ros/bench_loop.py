@@ -1,0 +1,83 @@
+"""`hybrid-rl bench loop`: how fast the whole graph goes round."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from hybrid_rl_ros.bringup import Bringup, node_status, nodes_of_run, prepare_run, resolve_specs, running
+from hybrid_rl_ros.config import Config, load_config, share_folder
+
+LOCKSTEP_SECONDS = 15.0
+START_WITHIN_S = 60.0
+CAMERAS = 'observation.cameras={front: {width: 128, height: 128}, wrist: {width: 128, height: 128}}'
+
+
+def bench_loop(as_json: bool, seconds: float) -> None:
+    """Lock-step with state observations, and real time at 20 Hz with two 128x128 cameras for `seconds`.
+
+    Both act with the scripted expert of their task and so time the graph, not the learner.
+    """
+    state = load_config(share_folder('config') / 'sim_reach_state.yaml', ['eval.episodes=0'])
+    cameras = load_config(share_folder('config') / 'sim_lift.yaml', ['clock=realtime', 'control_rate_hz=20', CAMERAS])
+    rows = [_lockstep_row(state), *_realtime_rows(cameras, seconds)]
+    machine = {'cpu': platform.processor() or platform.machine(), 'cores': os.cpu_count()}
+    result = {'bench': 'loop', 'machine': machine, 'rows': rows}
+    if as_json:
+        sys.stdout.write(json.dumps(result) + '\n')
+        return
+    for row in rows:
+        sys.stdout.write(f'{row["name"]}: {row["ours_ms"]:.2f} ms (n {row["n"]}{_extras(row)})\n')
+
+
+def _lockstep_row(config: Config) -> dict[str, Any]:
+    status = _run(config, LOCKSTEP_SECONDS)
+    timing = status['sim_node']['timings']['cycle']
+    rate = 1e3 / timing['p50_ms']
+    return _row('lockstep state, one step', timing['p50_ms'], timing['n'], steps_per_s=round(rate, 1))
+
+
+def _realtime_rows(config: Config, seconds: float) -> list[dict[str, Any]]:
+    status = _run(config, seconds)
+    timing = status['safety_node']['timings']['loop']
+    lost = status['recorder_node']['counters'].get('dropped_steps', 0)
+    name = 'real time 20 Hz, two 128x128 cameras, stamp to executed'
+    return [
+        _row(f'{name}, p50', timing['p50_ms'], timing['n'], lost_steps=lost),
+        _row(f'{name}, p99', timing['p99_ms'], timing['n'], lost_steps=lost),
+    ]
+
+
+def _row(name: str, ours_ms: float, n: int, **extras: Any) -> dict[str, Any]:
+    return {'name': name, 'ours_ms': ours_ms, 'peer': None, 'peer_ms': None, 'ratio': None, 'n': n, **extras}
+
+
+def _run(config: Config, seconds: float) -> dict[str, dict[str, Any]]:
+    """The status of every node after the graph has run its episodes for `seconds`."""
+    with tempfile.TemporaryDirectory(prefix='hybrid_rl_bench_') as folder:
+        run = Path(folder)
+        prepare_run(run, config, resolve_specs(config))
+        nodes = nodes_of_run(config, 'eval', expert=config.task)
+        with running(Bringup(config, run, 'eval', nodes)) as bringup:
+            deadline = time.monotonic() + START_WITHIN_S
+            while not node_status(run, 'safety_node').get('counters', {}).get('executed_policy'):
+                bringup.check()
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f'no step within {START_WITHIN_S:g} s')
+                time.sleep(0.1)
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                bringup.check()
+                time.sleep(0.1)
+        return {node.name: node_status(run, node.name) for node in nodes}
+
+
+def _extras(row: dict[str, Any]) -> str:
+    known = {'name', 'ours_ms', 'peer', 'peer_ms', 'ratio', 'n'}
+    return ''.join(f', {name} {value}' for name, value in row.items() if name not in known)
