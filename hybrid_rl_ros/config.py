@@ -104,7 +104,7 @@ class SacConfig(Section):
     batch: int = Field(128, ge=2)
     demo_ratio: float = Field(0.5, ge=0, lt=1)
     updates_per_step: int = Field(4, ge=1)
-    critic_updates_per_actor_update: int = Field(2, ge=1)
+    critic_updates_per_actor_update: int = Field(1, ge=1)
 
     @model_validator(mode='after')
     def _subset_fits(self) -> SacConfig:

@@ -9,8 +9,6 @@ from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.policies.policy import normalised_states
 
-CHUNK = 256
-
 
 class FeatureCache:
     """`inputs(rows)` is the normalised state, beside the cameras' features when `encoders` are given."""
@@ -25,9 +23,9 @@ class FeatureCache:
 
     def catch_up(self, before_sequence: int) -> None:
         """Encode the steps that came since the last call, up to but without `before_sequence`."""
-        start = max(self._encoded, before_sequence - self._store.capacity)
-        for first in range(start, before_sequence, CHUNK):
-            rows = np.arange(first, min(first + CHUNK, before_sequence)) % self._store.capacity
+        # One at a time: a convolution's last bits depend on the size of its batch, and a resumed run must not.
+        for sequence in range(max(self._encoded, before_sequence - self._store.capacity), before_sequence):
+            rows = np.array([sequence % self._store.capacity])
             self._inputs[rows] = self._encode(rows)
         self._encoded = max(self._encoded, before_sequence)
 

@@ -60,8 +60,9 @@ class LearnerNode(GraphNode):
         self._loop.start()
 
     def on_shutdown(self) -> None:
-        self._write_metrics()
         self._loop.stop()
+        self._on_updates_done()
+        self._write_metrics()
         self._store.flush()
         self._store.close()
         self._metrics_file.close()

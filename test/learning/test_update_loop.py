@@ -1,0 +1,116 @@
+"""A killed learner comes back with the same weights."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from hybrid_rl_ros.config import Config
+from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.data.specs import Observation
+from hybrid_rl_ros.data.step import Step
+from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.learning.policies.policy import Policy
+from hybrid_rl_ros.learning.sampler import Source, SymmetricSampler
+from hybrid_rl_ros.learning.update_loop import UpdateLoop
+from test_sac import make_agent, make_specs
+
+SPECS = make_specs(cameras=('front',))
+CONFIG = Config.model_validate(
+    {
+        'sac': {'hidden': [16, 16], 'batch': 16, 'updates_per_step': 2},
+        'encoder': {'features': 8},
+        'train': {'random_steps': 10, 'publish_every_steps': 5, 'checkpoint_every_steps': 15, 'replay_capacity': 200},
+    }
+)
+
+
+def make_step(number: int, reward: float = 0.0) -> Step:
+    rng = np.random.default_rng(number)
+    image = rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    observation = Observation(rng.uniform(-1, 1, 2).astype(np.float32), {'front': image})
+    last = number % 10 == 9
+    return Step(number + 1, number // 10, observation, rng.uniform(-1, 1, 1).astype(np.float32), reward, truncated=last)
+
+
+def run_to(folder, steps: int, config: Config = CONFIG) -> UpdateLoop:
+    """Store steps up to number `steps` and learn from each; returns the loop with its thread still up."""
+    exists = (folder / 'replay' / 'specs.json').exists()
+    store = ReplayStore.open(folder / 'replay') if exists else ReplayStore.create(folder / 'replay', SPECS, 200)
+    done: queue.Queue = queue.Queue()
+    loop = UpdateLoop(config, SPECS, folder, None, store, done.put)
+    loop.start()
+    for number in range(store.sequence, steps):
+        store.append(make_step(number))
+        loop.schedule()
+    while done.get(timeout=30).job.before_sequence < steps:
+        loop.raise_if_failed()
+    loop.store = store
+    return loop
+
+
+def weights(loop: UpdateLoop) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in loop.agent.state_dict().items()}
+
+
+def test_resuming_after_a_kill_brings_back_the_same_weights_and_optimiser(tmp_path):
+    loop = run_to(tmp_path / 'a', 40)
+    expected = weights(loop)
+    # What a kill leaves: the store and the last periodic checkpoint, without the one that stop() writes.
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    loop.stop()
+    loop.store.close()
+    resumed = run_to(tmp_path / 'b', 40)
+    found = weights(resumed)
+    assert resumed.env_steps == loop.env_steps == 36
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    resumed.stop()
+    resumed.store.close()
+
+
+def test_updates_keep_their_exact_ratio_to_the_steps(tmp_path):
+    loop = run_to(tmp_path, 40)
+    # 36 of 40 steps complete a transition; updates begin with the tenth.
+    assert loop.updates == (36 - 10 + 1) * 2
+    loop.stop()
+    loop.store.close()
+
+
+def test_a_failure_in_the_thread_reaches_its_owner(tmp_path, monkeypatch):
+    monkeypatch.setattr('hybrid_rl_ros.learning.agents.sac.SacAgent.update', lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_to(tmp_path, 40)
+
+
+def test_every_update_slice_is_half_demonstrations_and_cached_features_equal_direct_ones(tmp_path):
+    agent = make_agent(SPECS)
+    with (
+        ReplayStore.create(tmp_path / 'o', SPECS, 30) as online,
+        ReplayStore.create(tmp_path / 'd', SPECS, 50) as demos,
+    ):
+        for number in range(45):
+            online.append(make_step(number, reward=1.0))
+            demos.append(make_step(number, reward=-1.0))
+        sources = [Source(store, agent.encoders, with_images=False) for store in (online, demos)]
+        sampler = SymmetricSampler(*sources, batch=16, demo_ratio=0.5, shift_px=0)
+        batch = sampler.sample(4, online.sequence, np.random.default_rng(0), 'cpu')
+        assert all((part.reward < 0).sum() == 8 and len(part) == 16 for part in batch.slices(4))
+        rows = online.valid_rows()
+        images = {'front': torch.from_numpy(online.frames(rows)['front'])}
+        with torch.no_grad():
+            direct = agent.encoders(images, len(rows)).numpy()
+        assert np.allclose(sources[0].cache.inputs(rows)[:, 2:], direct, atol=1e-6)
+
+
+def test_spoilt_weights_are_refused_with_one_line():
+    policy = make_agent(SPECS).policy()
+    with pytest.raises(UserError, match='weights: not a policy'):
+        Policy.from_bytes(policy.to_bytes()[:500], 'weights')
+    next(policy.network.parameters()).data[0] = float('nan')
+    with pytest.raises(UserError, match='are not finite'):
+        Policy.from_bytes(policy.to_bytes(), 'weights')

@@ -1,0 +1,52 @@
+"""Kills a process and measures how the arm moves 0.2 s later. Prints one JSON object."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from sensor_msgs.msg import JointState
+
+from hybrid_rl_ros.ros.qos import LATCHED, SENSOR
+
+HOLD_WITHIN_S = 0.2
+ARM_JOINTS = 7
+
+
+def main() -> None:
+    rclpy.init()
+    node = rclpy.create_node('joint_watcher')
+    readings: list[tuple[float, float]] = []
+    states: list[str] = []
+
+    def on_joints(message: JointState) -> None:
+        readings.append((time.monotonic(), float(np.abs(message.velocity[:ARM_JOINTS]).max())))
+
+    node.create_subscription(JointState, 'joint_states', on_joints, SENSOR)
+    node.create_subscription(DiagnosticArray, 'safety/state', lambda m: states.append(m.status[0].message), LATCHED)
+
+    def spin(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            rclpy.spin_once(node, timeout_sec=0.02)
+
+    spin(3.0)
+    os.kill(int(sys.argv[1]), signal.SIGKILL)
+    killed = time.monotonic()
+    spin(1.5)
+    before = max(speed for at, speed in readings if at < killed)
+    # The command that was under way may still finish its control step.
+    after = max(speed for at, speed in readings if at > killed + HOLD_WITHIN_S + 0.05)
+    result = {'speed_before_rad_s': before, 'speed_after_rad_s': after, 'safety_state': states[-1] if states else ''}
+    sys.stdout.write(json.dumps(result) + '\n')
+    rclpy.try_shutdown()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,186 @@
+"""The whole graph: real processes over real DDS."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hybrid_rl_ros.bringup import Bringup, node_status, nodes_of_run, prepare_run, resolve_specs, running
+from hybrid_rl_ros.config import Config, load_config
+from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.run_folder import read_json, read_json_lines
+
+CONFIG = Path(__file__).parents[2] / 'config'
+REACH = str(CONFIG / 'sim_reach_state.yaml')
+SMALL = [
+    'train.env_steps=80',
+    'train.random_steps=20',
+    'train.checkpoint_every_steps=25',
+    'eval.episodes=2',
+    'episode.time_limit_steps=20',
+    'sac.hidden=[32, 32]',
+]
+
+
+def wait_for(condition: Callable[[], bool], within_s: float = 60.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, 'the condition did not come true in time'
+        time.sleep(0.02)
+
+
+def hybrid_rl(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, '-m', 'hybrid_rl_ros.cli', *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def overrides(*settings: str) -> list[str]:
+    return [part for setting in settings for part in ('--set', setting)]
+
+
+def prepare(run: Path, *settings: str, path: str = REACH) -> Config:
+    config = load_config(path, list(settings))
+    prepare_run(run, config, resolve_specs(config))
+    return config
+
+
+def processes_of(run: Path) -> list[int]:
+    """Every process whose command line names the run folder."""
+    found = []
+    for entry in Path('/proc').iterdir():
+        try:
+            command = (entry / 'cmdline').read_bytes() if entry.name.isdigit() else b''
+        except OSError:
+            continue
+        if str(run).encode() in command and b'hybrid_rl_ros.nodes' in command:
+            found.append(int(entry.name))
+    return found
+
+
+def executed(run: Path) -> int:
+    return node_status(run, 'safety_node').get('counters', {}).get('executed_policy', 0)
+
+
+def test_training_stores_every_executed_step_and_says_so(tmp_path):
+    run = tmp_path / 'run'
+    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*SMALL))
+    _, errors = process.communicate(timeout=150)
+    assert process.returncode == 0, errors
+    summary = json.loads((run / 'summary.json').read_text())
+    assert summary['dropped_steps'] == 0
+    assert summary['transitions_stored'] == summary['env_steps'] == executed(run)
+    assert summary['updates'] == (summary['env_steps'] - 20 + 1) * 4
+    assert summary['eval_episodes'] == 2
+    episodes = read_json_lines(run / 'episodes.jsonl')
+    assert sum(episode['steps'] for episode in episodes) == summary['env_steps']
+    with ReplayStore.open(run / 'replay', read_only=True) as store:
+        assert store.transitions == summary['env_steps']
+        assert [episode.transitions for episode in store.episodes()] == [episode['steps'] for episode in episodes]
+    assert not processes_of(run)
+
+    # A finished run can be given more steps, and its numbers go on.
+    process = hybrid_rl('train', '--resume', '--run', str(run), *overrides('train.env_steps=120', 'eval.episodes=0'))
+    _, errors = process.communicate(timeout=150)
+    assert process.returncode == 0, errors
+    more = json.loads((run / 'summary.json').read_text())
+    assert more['env_steps'] >= 120
+    assert more['transitions_stored'] == more['env_steps']
+
+
+def test_recorded_demonstrations_are_successes_only_and_end_terminal(tmp_path):
+    out = tmp_path / 'demos'
+    process = hybrid_rl(
+        *('record', '--config', str(CONFIG / 'sim_lift.yaml'), '--episodes', '2', '--expert', 'lift'),
+        *('--out', str(out)),
+    )
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    with ReplayStore.open(out, read_only=True) as store:
+        episodes = store.episodes()
+        assert len(episodes) == 2
+        assert all(episode.terminal and episode.return_ == 1.0 for episode in episodes)
+
+
+def test_no_node_outlives_a_killed_command(tmp_path):
+    run = tmp_path / 'run'
+    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*SMALL, 'train.env_steps=100000'))
+    wait_for(lambda: executed(run) > 5)
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not processes_of(run), within_s=20)
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_command_brings_every_node_down_and_the_run_can_be_resumed(tmp_path, number):
+    run = tmp_path / 'run'
+    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*SMALL, 'train.env_steps=100000'))
+    wait_for(lambda: executed(run) > 5)
+    process.send_signal(number)
+    process.communicate(timeout=40)
+    assert process.returncode == 130
+    assert not processes_of(run)
+    assert list((run / 'checkpoints').glob('*.safetensors'))
+
+
+def test_in_real_time_the_arm_goes_on_with_the_last_weights_when_the_learner_is_killed(tmp_path):
+    config = prepare(tmp_path, *SMALL, 'clock=realtime', 'control_rate_hz=20', 'train.env_steps=100000')
+    with running(Bringup(config, tmp_path, 'train', nodes_of_run(config, 'train'))) as bringup:
+        wait_for(lambda: node_status(tmp_path, 'inference_node').get('policy_version', 0) >= 1)
+        reported = node_status(tmp_path, 'learner_node')['transitions']
+        bringup.process('learner_node').kill()
+        bringup.process('learner_node').wait()
+        before = executed(tmp_path)
+        wait_for(lambda: executed(tmp_path) >= before + 40)
+        assert bringup.check() is False
+        assert bringup.learner_lost
+    with ReplayStore.open(tmp_path / 'replay', read_only=True) as store:
+        held = store.transitions
+        assert held >= reported
+        # Everything but a step that was being written: the segment's rows are whole and consecutive.
+        assert store.sequence == store.steps
+
+
+def test_in_real_time_the_arm_holds_within_a_fifth_of_a_second_when_inference_is_killed(tmp_path):
+    config = prepare(tmp_path, *SMALL, 'clock=realtime', 'control_rate_hz=20', 'train.env_steps=100000')
+    watcher = Path(__file__).with_name('joint_watcher.py')
+    with running(Bringup(config, tmp_path, 'train', nodes_of_run(config, 'train'))) as bringup:
+        wait_for(lambda: executed(tmp_path) > 30)
+        watch = subprocess.Popen(
+            [sys.executable, str(watcher), str(bringup.process('inference_node').pid)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        output, _ = watch.communicate(timeout=60)
+    result = json.loads(output.splitlines()[-1])
+    assert result['speed_before_rad_s'] > 0.01
+    assert result['speed_after_rad_s'] < 0.02
+    assert 'no action' in result['safety_state']
+
+
+def test_a_topic_that_nobody_publishes_is_named(tmp_path):
+    prepare(tmp_path, *SMALL, 'clock=realtime', 'observation.topic_timeout_s=1.0')
+    command = [sys.executable, '-m', 'hybrid_rl_ros.nodes.observation_node', '--ros-args', '-p', f'run_dir:={tmp_path}']
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "nobody publishes '/task_state' after 1 s" in result.stderr.strip().splitlines()[-1]
+
+
+def test_any_gymnasium_environment_stands_in_for_the_arm(tmp_path):
+    run = tmp_path / 'run'
+    process = hybrid_rl(
+        *('train', '--config', str(CONFIG / 'sim_gymnasium.yaml'), '--run', str(run)),
+        *overrides('train.env_steps=60', 'train.random_steps=20', 'episode.time_limit_steps=30', 'eval.episodes=1'),
+    )
+    _, errors = process.communicate(timeout=150)
+    assert process.returncode == 0, errors
+    summary = read_json(run / 'summary.json')
+    assert summary['transitions_stored'] == summary['env_steps'] >= 60
+    assert os.path.exists(run / 'policy.safetensors')

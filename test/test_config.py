@@ -1,0 +1,81 @@
+"""Bad input is one clear line and exit status 2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hybrid_rl_ros.config import load_config, load_robot
+from hybrid_rl_ros.errors import UserError
+
+CONFIG = Path(__file__).parents[1] / 'config'
+
+
+def hybrid_rl(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, '-m', 'hybrid_rl_ros.cli', *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+def refused(*arguments: str) -> str:
+    """The one line that the command printed before it ended with status 2."""
+    result = hybrid_rl(*arguments)
+    assert result.returncode == 2, result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize('path', sorted(CONFIG.glob('sim_*.yaml')), ids=lambda path: path.stem)
+def test_every_shipped_configuration_is_valid(path):
+    load_robot(load_config(path).robot)
+
+
+def test_an_unknown_key_names_its_path_and_the_nearest_valid_one(tmp_path):
+    line = refused('train', '--config', str(CONFIG / 'sim_lift.yaml'), '--set', 'sac.bach=3', '--run', str(tmp_path))
+    assert "unknown key 'sac.bach'" in line
+    assert "'sac.batch'" in line
+
+
+def test_a_wrong_type_names_the_key_and_the_value(tmp_path):
+    line = refused('train', '--config', str(CONFIG / 'sim_lift.yaml'), '--set', 'sac.batch=many', '--run', 'x')
+    assert 'sac.batch' in line
+    assert "'many'" in line
+
+
+def test_a_missing_file_is_named():
+    assert 'nothing.yaml: no such file' in refused('train', '--config', 'nothing.yaml')
+
+
+def test_a_folder_that_holds_another_run_is_not_overwritten(tmp_path):
+    (tmp_path / 'replay').mkdir()
+    line = refused('train', '--config', str(CONFIG / 'sim_lift.yaml'), '--run', str(tmp_path))
+    assert 'already holds a run' in line
+
+
+def test_demonstrations_of_other_specs_name_what_differs(tmp_path):
+    from hybrid_rl_ros.bringup import resolve_specs
+    from hybrid_rl_ros.data.replay_store import ReplayStore
+
+    other = load_config(CONFIG / 'sim_lift.yaml', ['observation.state=[ee.x, ee.y]'])
+    ReplayStore.create(tmp_path / 'demos', resolve_specs(other), 10).close()
+    line = refused(
+        *('train', '--config', str(CONFIG / 'sim_lift.yaml'), '--run', str(tmp_path / 'run')),
+        *('--set', f'demos={tmp_path / "demos"}'),
+    )
+    assert "observation 'ee.z' is missing" in line
+
+
+def test_an_unknown_state_name_is_named(tmp_path):
+    line = refused(
+        *('train', '--config', str(CONFIG / 'sim_reach_state.yaml'), '--run', str(tmp_path / 'run')),
+        *('--set', 'observation.state=[elbow.angle]'),
+    )
+    assert "'elbow.angle' is not known" in line
+
+
+def test_lockstep_without_a_simulation_is_refused():
+    with pytest.raises(UserError, match='lockstep needs a simulation'):
+        load_config(CONFIG / 'sim_lift.yaml', ['sim=null'])
