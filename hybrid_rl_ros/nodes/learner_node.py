@@ -46,7 +46,9 @@ class LearnerNode(GraphNode):
         self._wake = self.create_guard_condition(self._on_updates_done)
         self._loop = UpdateLoop(self.config, self.specs, self.run_dir, self._demos, self._store, self._push_done)
         self._weights: Publisher = self.publisher(UInt8MultiArray, 'policy/weights', LATCHED)
-        self._stepped = self.publisher(Header, 'learner/step', STEP)
+        # In real time nobody waits for the learner.
+        make_publisher = self.publisher if self.lockstep else self.create_publisher
+        self._stepped = make_publisher(Header, 'learner/step', STEP)
         self.create_subscription(UInt32, 'policy/version', self._on_version, LATCHED)
         self._published_version = self._used_version = 0
         self._done_sequence = self._store.sequence
