@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from test_replay_store import make_specs
 
 from hybrid_rl_ros.data.step_assembler import StepAssembler, StreamValues
-from test_replay_store import make_specs
 
 RUNNING = {'reward': 0.0, 'terminal': 0.0, 'truncated': 0.0, 'running': 1.0}
 SUCCEEDED = {'reward': 1.0, 'terminal': 1.0, 'truncated': 0.0, 'running': 0.0}

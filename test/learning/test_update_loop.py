@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from test_sac import make_agent, make_specs
 
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.replay_store import ReplayStore
@@ -17,7 +18,6 @@ from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.sampler import Source, SymmetricSampler
 from hybrid_rl_ros.learning.update_loop import UpdateLoop
-from test_sac import make_agent, make_specs
 
 SPECS = make_specs(cameras=('front',))
 CONFIG = Config.model_validate(
