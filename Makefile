@@ -5,8 +5,8 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' && echo $$p && break; done)
 # A sourced ROS 2 brings its own rclpy; elsewhere the wheels of Jazzy come with the extra.
 HAS_ROS := $(shell test -n "$(AMENT_PREFIX_PATH)" && $(PYTHON) -c 'import rclpy' 2>/dev/null && echo yes)
-EXTRAS := sim,dev,test$(if $(HAS_ROS),,$(comma)ros)
 comma := ,
+EXTRAS := sim,dev,test$(if $(HAS_ROS),,$(comma)ros)
 GPU := $(shell nvidia-smi >/dev/null 2>&1 && echo yes)
 SUDO := $(shell test "$$(id -u)" = 0 || echo 'sudo -n')
 
