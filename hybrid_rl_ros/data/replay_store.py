@@ -1,17 +1,10 @@
-"""Steps on disk: frames once as uint8, memory-mapped, and never half a step.
+"""The replay store: steps on disk, frames once as uint8, sampled as transitions.
 
-A store is a folder: `specs.json`, one ring file of `capacity` rows for each stream (`state.bin`, `action.bin`,
-`image_<camera>.bin`) and `rows.bin`, the record that makes a row exist. A row's payload is written first and its
-record last, so a process killed at any instant loses at most the row it was writing. Writes go through pwrite (a
-full disk is an OSError, not a SIGBUS), reads through memory maps of the same pages.
+store_files.py says how a row is kept whole; this is the index over the rows and what is drawn from it.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,24 +12,7 @@ import numpy as np
 
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.data.step import Step
-from hybrid_rl_ros.errors import UserError
-
-FORMAT = 1
-ROW = np.dtype(
-    [
-        ('sequence', '<u8'),  # 1 + the step's number; 0 is an empty row
-        ('stamp_ns', '<i8'),
-        ('episode', '<i8'),
-        ('reward', '<f4'),
-        ('terminal', 'u1'),
-        ('truncated', 'u1'),
-        ('intervention', 'u1'),
-        ('reserved', 'u1'),
-        ('crc', '<u4'),  # of the fields above, the state and the action
-        ('padding', '<u4'),
-    ]
-)
-_CHECKED_BYTES = ROW.fields['crc'][1]  # type: ignore[index]
+from hybrid_rl_ros.data.store_files import ROW, StoreFiles
 
 
 @dataclass
@@ -54,77 +30,40 @@ class Transitions:
 
 @dataclass(frozen=True)
 class EpisodeSummary:
-    """One episode held in the store; `steps` counts observations, `transitions` executed actions."""
+    """One episode as far as it is held: `steps` counts observations, `return_` sums the reward of arrivals held."""
 
     episode: int
     first_sequence: int
     steps: int
+    transitions: int
     return_: float
     terminal: bool
     truncated: bool
     interventions: int
 
-    @property
-    def transitions(self) -> int:
-        return self.steps - 1
-
 
 class ReplayStore:
-    """Demonstrations or experience. One writer and any number of readers; see the module's text for the files.
+    """Demonstrations or experience. One writer and any number of readers, which see new steps on `refresh`.
 
     A transition is a pair of rows with consecutive sequence numbers in one episode: never across a gap, an episode's
-    end, a restart, or the front of the ring.
+    end, a restart, or the front of the ring. A reader of a full ring that is being written must refresh often: its
+    oldest rows are overwritten under it.
     """
 
-    def __init__(self, folder: Path, specs: Specs, capacity: int, read_only: bool) -> None:
-        self.folder, self.specs, self.capacity, self.read_only = folder, specs, capacity, read_only
-        self._streams: dict[str, tuple[int, np.memmap]] = {}
-        self._descriptors: list[int] = []
-        self._rows_fd = self._open_file('rows.bin')
-        if not read_only:
-            try:
-                fcntl.flock(self._rows_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self.close()
-                raise UserError(f'{folder}: another process is writing to this replay store') from None
-        self._rows_map = np.memmap(folder / 'rows.bin', ROW, 'r', shape=(capacity,))
-        self._add_stream('state', (len(specs.observation.state),), np.dtype('<f4'))
-        self._add_stream('action', (len(specs.action),), np.dtype('<f4'))
-        for image in specs.observation.images:
-            self._add_stream(f'image_{image.camera}', image.shape, np.dtype('u1'))
+    def __init__(self, files: StoreFiles) -> None:
+        self._files = files
+        self.folder, self.specs, self.capacity = files.folder, files.specs, files.capacity
         self.refresh()
 
     @classmethod
     def create(cls, folder: str | Path, specs: Specs, capacity: int) -> ReplayStore:
         """A new, empty store. Raises UserError if the folder already holds one."""
-        folder = Path(folder)
-        if (folder / 'specs.json').exists():
-            raise UserError(f'{folder}: already holds a replay store; name another folder, or remove it')
-        folder.mkdir(parents=True, exist_ok=True)
-        row_bytes = {'rows': ROW.itemsize, 'state': 4 * len(specs.observation.state), 'action': 4 * len(specs.action)}
-        row_bytes |= {f'image_{image.camera}': int(np.prod(image.shape)) for image in specs.observation.images}
-        for name, size in row_bytes.items():
-            with open(folder / f'{name}.bin', 'wb') as file:
-                file.truncate(max(1, size) * capacity)  # sparse: disk is used as rows are written
-        head = {'format': FORMAT, 'capacity': capacity, 'specs': specs.model_dump(mode='json')}
-        temporary = folder / 'specs.tmp'
-        temporary.write_text(json.dumps(head, indent=1))
-        os.replace(temporary, folder / 'specs.json')
-        return cls(folder, specs, capacity, read_only=False)
+        return cls(StoreFiles.create(Path(folder), specs, capacity))
 
     @classmethod
     def open(cls, folder: str | Path, read_only: bool = False) -> ReplayStore:
         """An existing store, its index rebuilt from the rows. Raises UserError."""
-        folder = Path(folder)
-        try:
-            head = json.loads((folder / 'specs.json').read_text())
-        except FileNotFoundError:
-            raise UserError(f'{folder}: no replay store here (no specs.json)') from None
-        except (json.JSONDecodeError, OSError) as error:
-            raise UserError(f'{folder}/specs.json: cannot be read: {error}') from None
-        if head.get('format') != FORMAT:
-            raise UserError(f'{folder}: replay store of format {head.get("format")}, expected {FORMAT}')
-        return cls(folder, Specs.model_validate(head['specs']), head['capacity'], read_only)
+        return cls(StoreFiles.open(Path(folder), read_only))
 
     def __enter__(self) -> ReplayStore:
         return self
@@ -133,97 +72,90 @@ class ReplayStore:
         self.close()
 
     def close(self) -> None:
-        for descriptor in self._descriptors:
-            os.close(descriptor)
-        self._descriptors = []
+        """Let go of the folder; what is held can still be read from this object, but no longer written."""
+        self._files.close()
 
     def flush(self) -> None:
         """Have everything on the disk itself, safe against a power cut."""
-        for descriptor in self._descriptors:
-            os.fsync(descriptor)
+        self._files.sync()
 
     def refresh(self) -> None:
-        """Rebuild the index from rows.bin: at opening, and for a reader to see what was written since."""
-        self._rows = np.array(self._rows_map)
-        # A row belongs where its sequence number puts it, and its record must be whole.
-        written = np.flatnonzero(self._rows['sequence'])
-        self._rows['sequence'][written[(self._rows['sequence'][written] - 1) % self.capacity != written]] = 0
-        self._sequence = int(self._rows['sequence'].max(initial=0))
-        if self._sequence and not self._is_whole(self.row_of(self._sequence - 1)):
-            self._rows['sequence'][self.row_of(self._sequence - 1)] = 0
-            self._sequence -= 1
-        oldest = max(0, self._sequence - self.capacity) + 1
-        self._rows['sequence'][self._rows['sequence'] < oldest] = 0
+        """Rebuild the index from the files: at opening, and for a reader to see what was written since."""
+        self._rows = self._files.read_records()
+        numbers = self._rows['sequence']
+        self._sequence = int(numbers.max())
+        # Left behind where a row was lost: older than the ring reaches back.
+        self._rows[numbers <= max(0, self._sequence - self.capacity)] = np.zeros((), ROW)
         following = np.roll(self._rows, -1)
         self._valid = (
-            (self._rows['sequence'] > 0)
-            & (following['sequence'] == self._rows['sequence'] + 1)
+            (numbers > 0)
+            & (following['sequence'] == numbers + np.uint64(1))
             & (following['episode'] == self._rows['episode'])
             & ~(self._rows['terminal'] | self._rows['truncated']).astype(bool)
         )
-        self.transitions = int(self._valid.sum())
-        held = self._rows['sequence'] > 0
-        self.steps = int(held.sum())
-        self.last_episode = int(self._rows['episode'][held].max()) if self.steps else -1
+        held = numbers > 0
+        self._transitions, self._steps = int(self._valid.sum()), int(held.sum())
+        self._last_episode = int(self._rows['episode'][held].max(initial=-1))
 
     @property
     def sequence(self) -> int:
-        """How many steps were ever written; the next step gets this number."""
+        """The number that the next step gets: how many were ever written, less those truncated."""
         return self._sequence
 
     @property
+    def steps(self) -> int:
+        """How many steps are held."""
+        return self._steps
+
+    @property
+    def transitions(self) -> int:
+        """How many transitions are held."""
+        return self._transitions
+
+    @property
+    def last_episode(self) -> int:
+        """The highest episode number, -1 if there is none."""
+        return self._last_episode
+
+    @property
     def bytes_per_step(self) -> int:
-        return ROW.itemsize + sum(stream.nbytes // self.capacity for _, stream in self._streams.values())
+        return ROW.itemsize + sum(stream.nbytes // self.capacity for stream in self._files.streams.values())
 
     def append(self, step: Step) -> int:
         """Write one step and return its row.
 
         Raises ValueError for a step that does not fit the specs, UserError when the disk does not take it.
         """
+        payload = self._payload(step)
+        before = self.row_of(self._sequence - 1) if self._sequence else None
+        follows = before is not None and int(self._rows['episode'][before]) == step.episode
+        if follows and step.stamp_ns <= int(self._rows['stamp_ns'][before]):
+            raise ValueError(f'stamp {step.stamp_ns} does not follow {int(self._rows["stamp_ns"][before])}')
         row = self.row_of(self._sequence)
-        previous = self.row_of(self._sequence - 1) if self._sequence else None
-        same_episode = previous is not None and int(self._rows['episode'][previous]) == step.episode
-        if previous is not None and same_episode and step.stamp_ns <= int(self._rows['stamp_ns'][previous]):
-            raise ValueError(f'stamp {step.stamp_ns} does not follow {int(self._rows["stamp_ns"][previous])}')
-        payload = {'state': step.observation.state, 'action': step.action}
-        payload |= {f'image_{camera}': image for camera, image in step.observation.images.items()}
-        arrays = {name: self._fit(name, value) for name, value in payload.items()}
-        missing = self._streams.keys() - arrays.keys()
-        if missing:
-            raise ValueError(f'the step lacks {sorted(missing)}')
-        if self._rows['sequence'][row]:
-            self._forget(row)
         record = np.zeros(1, ROW)
         record['sequence'] = self._sequence + 1
         record['stamp_ns'], record['episode'], record['reward'] = step.stamp_ns, step.episode, step.reward
         record['terminal'], record['truncated'] = step.terminal, step.truncated
         record['intervention'] = step.intervention
-        record['crc'] = _checksum(record, arrays['state'], arrays['action'])
-        try:
-            for name, array in arrays.items():
-                descriptor, _ = self._streams[name]
-                _write_all(descriptor, array.tobytes(), row * array.nbytes)
-            _write_all(self._rows_fd, record.tobytes(), row * ROW.itemsize)
-        except OSError as error:
-            raise UserError(f'{self.folder}: a step could not be written: {error.strerror}') from None
+        self._forget(row)
+        self._files.write(row, record, payload)
         self._rows[row] = record[0]
         self._sequence += 1
-        self.steps += 1
-        self.last_episode = max(self.last_episode, step.episode)
-        if previous is not None and same_episode and self._sequence > 1:
-            before = self._rows[previous]
-            if before['sequence'] == self._sequence - 1 and not (before['terminal'] or before['truncated']):
-                self._valid[previous] = True
-                self.transitions += 1
+        self._steps += 1
+        self._last_episode = max(self._last_episode, step.episode)
+        if follows and not (self._rows['terminal'][before] or self._rows['truncated'][before]):
+            self._valid[before] = True
+            self._transitions += 1
         return row
 
     def truncate(self, sequence: int) -> None:
-        """Forget every step from number `sequence` on (a discarded episode)."""
-        for number in range(self._sequence - 1, sequence - 1, -1):
-            row = self.row_of(number)
-            if self._rows['sequence'][row] == number + 1:
-                _write_all(self._rows_fd, bytes(ROW.itemsize), row * ROW.itemsize)
-        os.fsync(self._rows_fd)
+        """Forget every step from number `sequence` on (a discarded episode), durably.
+
+        Numbering goes on after the newest step that is left, from 0 if there is none.
+        """
+        rows = np.flatnonzero(self._rows['sequence'] > max(sequence, 0))
+        newest_first = rows[np.argsort(self._rows['sequence'][rows])][::-1]
+        self._files.erase(newest_first.tolist())
         self.refresh()
 
     def row_of(self, sequence: int) -> int:
@@ -280,10 +212,10 @@ class ReplayStore:
         )
 
     def states(self, rows: np.ndarray) -> np.ndarray:
-        return self._streams['state'][1][rows]
+        return self._files.streams['state'][rows]
 
     def actions(self, rows: np.ndarray) -> np.ndarray:
-        return self._streams['action'][1][rows]
+        return self._files.streams['action'][rows]
 
     def rewards(self, rows: np.ndarray) -> np.ndarray:
         """(B,) float32: what the transition from each row earned."""
@@ -295,9 +227,9 @@ class ReplayStore:
 
     def frames(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         cameras = [image.camera for image in self.specs.observation.images]
-        return {camera: self._streams[f'image_{camera}'][1][rows] for camera in cameras}
+        return {camera: self._files.streams[f'image_{camera}'][rows] for camera in cameras}
 
-    def sequences(self, rows: np.ndarray) -> np.ndarray:
+    def sequence_at(self, rows: np.ndarray) -> np.ndarray:
         """(B,) the number of each row's step."""
         return self._rows['sequence'][rows].astype(np.int64) - 1
 
@@ -311,6 +243,7 @@ class ReplayStore:
                     episode=int(records['episode'][0]),
                     first_sequence=int(records['sequence'][0]) - 1,
                     steps=len(rows),
+                    transitions=int(self._valid[rows].sum()),
                     return_=float(records['reward'][1:].sum()),
                     terminal=bool(records['terminal'][-1]),
                     truncated=bool(records['truncated'][-1]),
@@ -331,51 +264,36 @@ class ReplayStore:
         rows = rows[np.argsort(self._rows['sequence'][rows])]
         return np.split(rows, np.flatnonzero(np.diff(self._rows['episode'][rows])) + 1)
 
-    def _open_file(self, name: str) -> int:
-        try:
-            descriptor = os.open(self.folder / name, os.O_RDONLY if self.read_only else os.O_RDWR)
-        except OSError as error:
-            self.close()
-            raise UserError(f'{self.folder / name}: {error.strerror}') from None
-        self._descriptors.append(descriptor)
-        return descriptor
-
-    def _add_stream(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        stream = np.memmap(self.folder / f'{name}.bin', dtype, 'r', shape=(self.capacity, *shape))
-        self._streams[name] = (self._open_file(f'{name}.bin'), stream)
-
-    def _fit(self, name: str, value: np.ndarray) -> np.ndarray:
-        if name not in self._streams:
-            raise ValueError(f'{name} is not in the specs of {self.folder}')
-        stream = self._streams[name][1]
-        if value.shape != stream.shape[1:]:
-            raise ValueError(f'{name} has shape {value.shape}, expected {stream.shape[1:]}')
-        if stream.dtype == np.uint8:
-            if value.dtype != np.uint8:
-                raise ValueError(f'{name} is {value.dtype}, expected uint8')
-        elif not np.isfinite(value).all():
-            raise ValueError(f'{name} is not finite: {value}')
-        return np.ascontiguousarray(value, dtype=stream.dtype)
+    def _payload(self, step: Step) -> dict[str, np.ndarray]:
+        """The step's arrays as the files hold them. Raises ValueError naming the one that does not fit."""
+        given = {'state': step.observation.state, 'action': step.action}
+        given |= {f'image_{camera}': image for camera, image in step.observation.images.items()}
+        if given.keys() != self._files.streams.keys():
+            missing, unknown = self._files.streams.keys() - given.keys(), given.keys() - self._files.streams.keys()
+            raise ValueError(f'the step lacks {sorted(missing)} and has {sorted(unknown)}, which the specs do not name')
+        if not np.isfinite(np.float32(step.reward)):
+            raise ValueError(f'reward is not finite: {step.reward}')
+        return {name: _fit(name, np.asarray(given[name]), stream) for name, stream in self._files.streams.items()}
 
     def _forget(self, row: int) -> None:
-        """Drop the ring's oldest row: it and the transition that it began are gone."""
+        """Drop the ring's oldest row, if the ring is full: it and the transition that it began are gone."""
         if self._valid[row]:
             self._valid[row] = False
-            self.transitions -= 1
-        self._rows['sequence'][row] = 0
-        self.steps -= 1
-
-    def _is_whole(self, row: int) -> bool:
-        state, action = self._streams['state'][1][row], self._streams['action'][1][row]
-        return _checksum(self._rows[row : row + 1], state, action) == self._rows['crc'][row]
+            self._transitions -= 1
+        if self._rows['sequence'][row]:
+            self._rows['sequence'][row] = 0
+            self._steps -= 1
 
 
-def _checksum(record: np.ndarray, state: np.ndarray, action: np.ndarray) -> int:
-    checked = record.tobytes()[:_CHECKED_BYTES]
-    return zlib.crc32(action.tobytes(), zlib.crc32(state.tobytes(), zlib.crc32(checked)))
-
-
-def _write_all(descriptor: int, data: bytes, offset: int) -> None:
-    written = 0
-    while written < len(data):
-        written += os.pwrite(descriptor, data[written:], offset + written)
+def _fit(name: str, value: np.ndarray, stream: np.ndarray) -> np.ndarray:
+    if value.shape != stream.shape[1:]:
+        raise ValueError(f'{name} has shape {value.shape}, expected {stream.shape[1:]}')
+    if stream.dtype == np.uint8:
+        if value.dtype != np.uint8:
+            raise ValueError(f'{name} is {value.dtype}, expected uint8')
+        return np.ascontiguousarray(value)
+    with np.errstate(over='ignore'):
+        numbers = np.ascontiguousarray(value, dtype=stream.dtype)
+    if not np.isfinite(numbers).all():
+        raise ValueError(f'{name} is not finite: {value}')
+    return numbers
