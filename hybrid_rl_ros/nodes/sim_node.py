@@ -45,10 +45,7 @@ class SimNode(GraphNode):
     the commands that belong to it, and in training `learner/step` have come.
     """
 
-    consumers = {
-        'joint_states': ('observation_node', 'safety_node'),
-        'task_state': ('observation_node',),
-    }
+    consumers = {'task_state': ('observation_node',)}
 
     def __init__(self) -> None:
         super().__init__('sim_node')
@@ -63,6 +60,8 @@ class SimNode(GraphNode):
         self._step_commands: dict[int, bool] = {}
         cameras = self._sim.cameras
         self.consumers = {**self.consumers, **{f'{camera}/image_raw': ('observation_node',) for camera in cameras}}
+        if not self._direct:
+            self.consumers['joint_states'] = ('observation_node', 'safety_node')
         self._joints = self.publisher(JointState, 'joint_states', STEP)
         self._wrench = self.publisher(WrenchStamped, 'wrench', STEP)
         self._task = self.publisher(JointState, 'task_state', STEP)

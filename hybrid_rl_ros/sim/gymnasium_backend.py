@@ -33,6 +33,8 @@ class GymnasiumSimulation:
         self._action = self._neutral_action()
         self._state: NamedVector = {}
         self.reset(0)
+        for camera in self.cameras:
+            self._require_picture(camera, config)
 
     def reset(self, index: int) -> None:
         # Environments take one integer: this one mixes both numbers, so that seeds do not share starts.
@@ -73,6 +75,16 @@ class GymnasiumSimulation:
         height, width = self.cameras[camera]
         picture = np.asarray(self._env.render())
         return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+
+    def _require_picture(self, camera: str, config: Config) -> None:
+        try:
+            self.render(camera)
+        except (gymnasium.error.Error, ImportError) as error:
+            self.close()
+            reason = ' '.join(str(error).split())
+            raise UserError(
+                f'observation.cameras.{camera}: {config.sim and config.sim.env_id!r} draws no picture: {reason}'
+            ) from None
 
     def camera_matrix(self, camera: str) -> np.ndarray:
         """A drawing has no lens: the focal length is made up, one picture width."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hybrid_rl_ros.bringup import Bringup, node_status, nodes_of_run, prepare_run, resolve_specs, running
@@ -170,3 +171,28 @@ def test_a_topic_that_nobody_publishes_is_named(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 2
     assert "nobody publishes '/task_state' after 1 s" in result.stderr.strip().splitlines()[-1]
+
+
+def test_any_gymnasium_environment_stands_in_for_the_arm(tmp_path):
+    """Observation vector, rendered image and action all go through the graph, with nothing of an arm in it."""
+    run = tmp_path / 'run'
+    settings = overrides(
+        'train.env_steps=60',
+        'train.random_steps=20',
+        'episode.time_limit_steps=30',
+        'eval.episodes=1',
+        'sac.hidden=[32, 32]',
+        'observation.cameras={render: {width: 32, height: 24}}',
+        'encoder.features=8',
+    )
+    process = hybrid_rl('train', '--config', str(CONFIG / 'sim_gymnasium.yaml'), '--run', str(run), *settings)
+    _, errors = process.communicate(timeout=150)
+    assert process.returncode == 0, errors
+    summary = json.loads((run / 'summary.json').read_text())
+    assert summary['transitions_stored'] == summary['env_steps'] == executed(run) == 60
+    with ReplayStore.open(run / 'replay', read_only=True) as store:
+        rows = store.episode_rows(0)
+        cosine, sine = store.states(rows)[:, 0], store.states(rows)[:, 1]
+        assert np.allclose(cosine**2 + sine**2, 1.0, atol=1e-5)
+        assert np.ptp(store.frames(rows)['render'].astype(int), axis=0).max() > 0
+        assert (store.rewards(rows[:-1]) < 0).all()

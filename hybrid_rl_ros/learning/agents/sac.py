@@ -129,8 +129,10 @@ class SacAgent:
         with torch.no_grad():
             inputs = self._inputs(self.encoders, batch.inputs, batch.images)
         loss, log_prob = self.actor_loss(inputs)
-        self.actor_optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        # Only the actor's gradient: backward() would also work out the critics', which nobody uses.
+        parameters = list(self.actor.parameters())
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters)):
+            parameter.grad = gradient
         self.actor_optimiser.step()
         temperature_loss = self.temperature_loss(log_prob)
         self.temperature_optimiser.zero_grad(set_to_none=True)
