@@ -231,6 +231,16 @@ def share_folder(name: str) -> Path:
     raise UserError(f'the folder {name}/ of hybrid_rl_ros was not found; looked in {", ".join(map(str, candidates))}')
 
 
+def urdf_path(robot: RobotConfig) -> Path:
+    """The robot's URDF: an absolute or existing path, or a file in urdf/. Raises UserError."""
+    path = Path(robot.urdf)
+    if not path.is_file():
+        path = share_folder('urdf') / robot.urdf
+    if not path.is_file():
+        raise UserError(f'robot {robot.name}: urdf {robot.urdf!r} is neither a file nor in {path.parent}')
+    return path
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text())

@@ -1,10 +1,10 @@
-"""Reading what the nodes of a run left in its folder."""
+"""What the nodes of a run leave in its folder."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -26,6 +26,15 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return rows
+
+
+def open_json_lines(path: Path) -> TextIO:
+    """`path`, opened to append whole lines; a last line cut off by a kill is ended first."""
+    cut_off = path.exists() and not path.read_bytes().endswith(b'\n') and path.stat().st_size > 0
+    file = open(path, 'a', buffering=1)
+    if cut_off:
+        file.write('\n')
+    return file
 
 
 def success_rate(episodes: list[dict[str, Any]], last: int | None = None) -> float | None:

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pinocchio
 
-from hybrid_rl_ros.config import RobotConfig, share_folder
+from hybrid_rl_ros.config import RobotConfig, urdf_path
 from hybrid_rl_ros.errors import UserError
 
 DAMPING = 1e-4
 IK_TOLERANCE = 1e-5
 IK_ITERATIONS = 50
-
-
-def urdf_path(robot: RobotConfig) -> Path:
-    """The robot's URDF: an absolute or existing path, or a file in urdf/. Raises UserError."""
-    path = Path(robot.urdf)
-    if not path.is_file():
-        path = share_folder('urdf') / robot.urdf
-    if not path.is_file():
-        raise UserError(f'robot {robot.name}: urdf {robot.urdf!r} is neither a file nor in {path.parent}')
-    return path
 
 
 class ArmKinematics:

@@ -211,6 +211,10 @@ class ReplayStore:
             next_images=self.frames(after),
         )
 
+    def stamps(self, rows: np.ndarray) -> np.ndarray:
+        """(B,) the nanosecond stamp of each row's step."""
+        return self._rows['stamp_ns'][rows].astype(np.int64)
+
     def states(self, rows: np.ndarray) -> np.ndarray:
         return self._files.streams['state'][rows]
 

@@ -19,6 +19,7 @@ from hybrid_rl_ros.ros.messages import to_header, write_bytes
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import LATCHED, STEP
 from hybrid_rl_ros.ros.step_subscriber import StepSubscriber
+from hybrid_rl_ros.run_folder import open_json_lines
 
 METRICS_EVERY_STEPS = 20
 
@@ -57,7 +58,7 @@ class LearnerNode(GraphNode):
         self._answered = 0
         self._began = time.monotonic()
         self._metrics: dict[str, float] = {}
-        self._metrics_file = open(self.run_dir / 'metrics.jsonl', 'a', buffering=1)
+        self._metrics_file = open_json_lines(self.run_dir / 'metrics.jsonl')
         self._subscriber = StepSubscriber(self, self._store.last_episode + 1, self._on_stamp)
         self._loop.start()
 

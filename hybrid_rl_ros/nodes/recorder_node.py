@@ -14,6 +14,7 @@ from hybrid_rl_ros.data.step import Step
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import LATCHED_MANY
 from hybrid_rl_ros.ros.step_subscriber import StepSubscriber
+from hybrid_rl_ros.run_folder import open_json_lines, read_json_lines
 
 ENDED = ('succeeded', 'failed', 'timed_out', 'aborted')
 MOST_STEPS = 200_000
@@ -29,10 +30,13 @@ class RecorderNode(GraphNode):
     def __init__(self) -> None:
         super().__init__('recorder_node')
         self._episodes: int = self.parameter('episodes', 0, 'end the run after this many episodes; 0 for never')
-        self._file = open(self.run_dir / 'episodes.jsonl', 'a', buffering=1)
-        self._began = time.monotonic()
+        path = self.run_dir / 'episodes.jsonl'
+        # A resumed run counts on from its last whole line.
+        earlier = read_json_lines(path)
+        self._env_steps: int = earlier[-1]['env_steps'] if earlier else 0
+        self._began = time.monotonic() - (earlier[-1]['wall_s'] if earlier else 0.0)
+        self._file = open_json_lines(path)
         self._finished = 0
-        self._env_steps = 0
         self._store = self._open_store() if self.role != 'train' else None
         self._kept_sequence = self._store.sequence if self._store else 0
         first = self._store.last_episode + 1 if self._store else 0

@@ -8,7 +8,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from hybrid_rl_ros.config import RobotConfig, share_folder
+from hybrid_rl_ros.config import RobotConfig, urdf_path
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.sim.tasks import OBJECT_CONTACT, Task
 
@@ -33,7 +33,7 @@ FINGER_CONTACT: dict[str, Any] = {
 
 def build_scene(robot: RobotConfig, task: Task) -> mujoco.MjModel:
     """Everything compiled; actuators have the names of their joints. Raises UserError for an unfit URDF."""
-    path = _urdf_path(robot)
+    path = urdf_path(robot)
     try:
         spec = mujoco.MjSpec.from_file(str(path))
     except ValueError as error:
@@ -52,15 +52,6 @@ def build_scene(robot: RobotConfig, task: Task) -> mujoco.MjModel:
     model = spec.compile()
     _tune_actuators(model, robot)
     return model
-
-
-def _urdf_path(robot: RobotConfig) -> Path:
-    path = Path(robot.urdf)
-    if not path.is_file():
-        path = share_folder('urdf') / robot.urdf
-    if not path.is_file():
-        raise UserError(f'robot {robot.name}: urdf {robot.urdf!r} is neither a file nor in {path.parent}')
-    return path
 
 
 def _require_parts(spec: mujoco.MjSpec, robot: RobotConfig, path: Path) -> None:

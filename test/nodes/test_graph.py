@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,39 +131,50 @@ def test_a_stopped_command_brings_every_node_down_and_the_run_can_be_resumed(tmp
     assert list((run / 'checkpoints').glob('*.safetensors'))
 
 
-def test_in_real_time_the_arm_goes_on_with_the_last_weights_when_the_learner_is_killed(tmp_path):
+def kill_and_watch(victim: int) -> dict[str, Any]:
+    """What graph_watcher.py saw of the arm before and after the process `victim` was killed with SIGKILL."""
+    watcher = Path(__file__).with_name('graph_watcher.py')
+    watched = subprocess.run([sys.executable, str(watcher), str(victim)], stdout=subprocess.PIPE, text=True, timeout=60)
+    return json.loads(watched.stdout.splitlines()[-1])
+
+
+def test_a_killed_learner_stops_nothing_loses_at_most_one_step_and_its_run_goes_on(tmp_path):
     config = prepare(tmp_path, *SMALL, 'clock=realtime', 'control_rate_hz=20', 'train.env_steps=100000')
     with running(Bringup(config, tmp_path, 'train', nodes_of_run(config, 'train'))) as bringup:
         wait_for(lambda: node_status(tmp_path, 'inference_node').get('policy_version', 0) >= 1)
-        reported = node_status(tmp_path, 'learner_node')['transitions']
-        bringup.process('learner_node').kill()
-        bringup.process('learner_node').wait()
+        seen = kill_and_watch(bringup.process('learner_node').pid)
         before = executed(tmp_path)
-        wait_for(lambda: executed(tmp_path) >= before + 40)
+        wait_for(lambda: executed(tmp_path) >= before + 20)
         assert bringup.check() is False
         assert bringup.learner_lost
     with ReplayStore.open(tmp_path / 'replay', read_only=True) as store:
+        stored = set(store.stamps(np.arange(store.sequence)).tolist())
         held = store.transitions
-        assert held >= reported
-        # Everything but a step that was being written: the segment's rows are whole and consecutive.
-        assert store.sequence == store.steps
+    executed_before = seen['stamps_before']
+    assert len(executed_before) > 20
+    missing = [stamp for stamp in executed_before if stamp not in stored]
+    # The last one may have been executed with the learner already dead, and one was being written.
+    assert missing == executed_before[len(executed_before) - len(missing) :]
+    assert len(missing) <= 2
+
+    more = ['train.env_steps=' + str(held + 40), 'eval.episodes=0', 'clock=lockstep']
+    process = hybrid_rl('train', '--resume', '--run', str(tmp_path), *overrides(*more))
+    _, errors = process.communicate(timeout=150)
+    assert process.returncode == 0, errors
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    assert summary['transitions_stored'] >= held + 40
+    steps = [episode['env_steps'] for episode in read_json_lines(tmp_path / 'episodes.jsonl')]
+    assert steps == sorted(steps)
 
 
 def test_in_real_time_the_arm_holds_within_a_fifth_of_a_second_when_inference_is_killed(tmp_path):
     config = prepare(tmp_path, *SMALL, 'clock=realtime', 'control_rate_hz=20', 'train.env_steps=100000')
-    watcher = Path(__file__).with_name('joint_watcher.py')
     with running(Bringup(config, tmp_path, 'train', nodes_of_run(config, 'train'))) as bringup:
         wait_for(lambda: executed(tmp_path) > 30)
-        watch = subprocess.Popen(
-            [sys.executable, str(watcher), str(bringup.process('inference_node').pid)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        output, _ = watch.communicate(timeout=60)
-    result = json.loads(output.splitlines()[-1])
-    assert result['speed_before_rad_s'] > 0.01
-    assert result['speed_after_rad_s'] < 0.02
-    assert 'no action' in result['safety_state']
+        seen = kill_and_watch(bringup.process('inference_node').pid)
+    assert seen['speed_before_rad_s'] > 0.01
+    assert seen['speed_after_rad_s'] < 0.02
+    assert 'no action' in seen['safety_state']
 
 
 def test_a_topic_that_nobody_publishes_is_named(tmp_path):
