@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 
 from hybrid_rl_ros.config import Config, RobotConfig
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.sim.backend import Simulation
-from hybrid_rl_ros.sim.gl import choose_gl
+from hybrid_rl_ros.sim.gl import choose_gl, unusable_gl
 
 
 def make_simulation(config: Config, robot: RobotConfig, seed: int) -> Simulation:
@@ -33,10 +34,15 @@ def make_simulation(config: Config, robot: RobotConfig, seed: int) -> Simulation
     else:
         os.environ.setdefault('MUJOCO_GL', 'disabled')
     try:
-        from hybrid_rl_ros.sim.arm import ArmSimulation
-        from hybrid_rl_ros.sim.tasks import make_task
+        importlib.import_module('mujoco')
     except ModuleNotFoundError as error:
         raise _not_installed(error, 'mujoco') from None
+    except (ImportError, AttributeError, OSError) as error:
+        # PyOpenGL's ways of saying that a library is not there.
+        raise unusable_gl(gl, error) from None
+    from hybrid_rl_ros.sim.arm import ArmSimulation
+    from hybrid_rl_ros.sim.tasks import make_task
+
     return ArmSimulation(robot, make_task(config.task, robot), seed, cameras, gl)
 
 

@@ -10,8 +10,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from hybrid_rl_ros.errors import UserError
-from hybrid_rl_ros.sim.gl import GL_PACKAGES
+from hybrid_rl_ros.sim.gl import unusable_gl
 
 
 class SceneRenderer:
@@ -66,8 +65,4 @@ def _gl_context(gl: str, width: int, height: int) -> Any:
         return importlib.import_module(f'mujoco.{gl}').GLContext(width, height)
     except (ImportError, AttributeError, OSError, RuntimeError) as error:
         sys.modules.pop(f'mujoco.{gl}', None)
-        reason = ' '.join(str(error).split())
-        raise UserError(
-            f'sim.gl: rendering with {gl} does not work here ({reason}); install it with '
-            f'"apt install {GL_PACKAGES[gl]}", choose another sim.gl, or use no cameras'
-        ) from None
+        raise unusable_gl(gl, error) from None
