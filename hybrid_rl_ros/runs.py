@@ -29,7 +29,7 @@ def train(config_path: Path | None, overrides: list[str], run: Path | None, resu
     specs = resolve_specs(config)
     _check_demos(config, specs)
     prepare_run(run, config, specs)
-    began = time.monotonic()
+    began = time.monotonic() - _wall_s_before(run)
     if _needs_pretraining(config, run):
         _pretrain(config, run)
     if config.agent == 'bc':
@@ -48,9 +48,8 @@ def evaluate(run: Path, episodes: int, overrides: list[str]) -> None:
         raise UserError(f'{run}: no run here (no config.yaml)')
     config = load_config(run / 'config.yaml', overrides)
     specs = resolve_specs(config)
-    began = time.monotonic()
     _evaluate(config, specs, run, episodes)
-    _write_summary(config, run, read_json(run / 'summary.json').get('wall_s', time.monotonic() - began))
+    _write_summary(config, run, _wall_s_before(run))
 
 
 def record(config_path: Path, overrides: list[str], episodes: int, out: Path, expert: str, noise: float) -> None:
@@ -131,6 +130,12 @@ def _pretrain(config: Config, run: Path) -> None:
         raise RuntimeError(f'pretraining failed:\n{result.stderr}')
 
 
+def _wall_s_before(run: Path) -> float:
+    """What an earlier part of a resumed run took; of a killed part, up to its last whole episode."""
+    lines = read_json_lines(run / 'episodes.jsonl')
+    return read_json(run / 'summary.json').get('wall_s', lines[-1]['wall_s'] if lines else 0.0)
+
+
 def _finished(config: Config, run: Path) -> bool:
     """Whether an earlier part of a resumed run had already taken all its steps."""
     return read_json(run / 'status' / 'learner_node.json').get('env_steps', 0) >= config.train.env_steps
@@ -166,6 +171,7 @@ def _write_summary(config: Config, run: Path, wall_s: float) -> None:
         'wall_s': round(wall_s, 1),
         'success_rate': success_rate(episodes, WINDOW),
         'success_rate_eval': success_rate(evaluated),
+        'return_eval': _mean([episode['return'] for episode in evaluated]),
         'eval_episodes': len(evaluated),
         'mean_cycle_s': _mean([episode['steps'] * config.control_period_s for episode in successes]),
         'steps_to_90': steps_to_90(episodes),

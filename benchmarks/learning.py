@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Learning results: every seed recorded, trained and evaluated with the `hybrid-rl` command, as a user would.
+
+    benchmarks/learning.py lift --seeds 1 2 3      runs them and writes results/lift-sac.json and results/lift-bc.json
+    benchmarks/learning.py tables                  rewrites the tables and plots of README.md from results/
+
+A seed that is already in the results is run again and replaced. Run folders stay in runs/benchmarks/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use('svg')
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / 'benchmarks' / 'results'
+README = ROOT / 'benchmarks' / 'README.md'
+BEGIN, END = '<!-- tables: written by learning.py -->', '<!-- end of tables -->'
+WINDOW = 20
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One task: its configuration, its demonstrations (0 for none), and the agents to compare."""
+
+    config: str
+    title: str
+    agents: tuple[str, ...] = ('sac',)
+    demos: int = 0
+    expert: str = ''
+    noise: float = 0.0
+
+
+BENCHMARKS = {
+    # The demonstrations are those of `make demo`.
+    'lift': Benchmark(
+        'sim_lift.yaml',
+        'lift, two 64x64 cameras, {demos} demonstrations',
+        agents=('sac', 'bc'),
+        demos=8,
+        expert='lift',
+        noise=0.1,
+    ),
+    'reach_state': Benchmark('sim_reach_state.yaml', 'reach, state observations, no demonstrations'),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('name', choices=[*BENCHMARKS, 'tables'])
+    parser.add_argument('--seeds', type=int, nargs='+', default=[1, 2, 3])
+    options = parser.parse_args()
+    if options.name != 'tables':
+        for seed in options.seeds:
+            run_seed(options.name, BENCHMARKS[options.name], seed)
+    write_tables()
+
+
+def run_seed(name: str, benchmark: Benchmark, seed: int) -> None:
+    folder = ROOT / 'runs' / 'benchmarks' / f'{name}-seed{seed}'
+    shutil.rmtree(folder, ignore_errors=True)
+    config = ['--config', f'config/{benchmark.config}', '--set', f'seed={seed}']
+    demos: list[str] = []
+    if benchmark.demos:
+        store = folder / 'demos'
+        expert = ['--expert', benchmark.expert, '--noise', str(benchmark.noise)]
+        hybrid_rl('record', *config, '--episodes', str(benchmark.demos), *expert, '--out', str(store))
+        demos = ['--set', f'demos={store.relative_to(ROOT)}']
+    for agent in benchmark.agents:
+        run = folder / agent
+        train = ['train', *config, '--set', f'agent={agent}', *demos]
+        hybrid_rl(*train, '--run', str(run.relative_to(ROOT)))
+        hybrid_rl('report', '--run', str(run.relative_to(ROOT)))
+        keep(name, agent, 'hybrid-rl ' + shlex.join(train), result_of(run, seed))
+
+
+def hybrid_rl(*arguments: str) -> None:
+    command = [str(Path(sys.executable).with_name('hybrid-rl')), *arguments]
+    print('+', shlex.join(['hybrid-rl', *arguments]), flush=True)
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def result_of(run: Path, seed: int) -> dict[str, Any]:
+    """One entry of "seeds": the summary's figures and the training curve of the trailing success rate."""
+    summary = json.loads((run / 'summary.json').read_text())
+    kept = ('env_steps', 'episodes', 'wall_s', 'success_rate_eval', 'eval_episodes', 'steps_to_90', 'mean_cycle_s')
+    lines = run / 'episodes.jsonl'
+    episodes = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
+    successes = [episode['outcome'] == 'succeeded' for episode in episodes]
+    curve = [
+        [episode['env_steps'], round(sum(successes[max(0, i + 1 - WINDOW) : i + 1]) / min(i + 1, WINDOW), 3)]
+        for i, episode in enumerate(episodes)
+    ]
+    return {'seed': seed, **{key: summary[key] for key in kept}, 'cores': os.cpu_count(), 'curve': curve}
+
+
+def keep(name: str, agent: str, command: str, result: dict[str, Any]) -> None:
+    """Put one seed's result into results/<name>-<agent>.json, which holds the latest run of every seed."""
+    path = RESULTS / f'{name}-{agent}.json'
+    seeds = json.loads(path.read_text())['seeds'] if path.exists() else []
+    seeds = sorted([s for s in seeds if s['seed'] != result['seed']] + [result], key=lambda s: s['seed'])
+    commit = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=ROOT, capture_output=True, text=True, check=True)
+    header = {'task': name, 'agent': agent, 'variant': None, 'command': command, 'commit': commit.stdout.strip()}
+    path.write_text(json.dumps({**header, 'seeds': seeds}) + '\n')
+
+
+def write_tables() -> None:
+    sections = []
+    for name, benchmark in BENCHMARKS.items():
+        results = [json.loads(p.read_text()) for a in benchmark.agents if (p := RESULTS / f'{name}-{a}.json').exists()]
+        if not results:
+            continue
+        plot(name, results)
+        title = benchmark.title.format(demos=benchmark.demos)
+        rows = [row(result['agent'], seed) for result in results for seed in result['seeds']]
+        sections.append(f'## {title}\n\n{TABLE_HEAD}' + '\n'.join(rows) + f'\n\n![{title}](results/{name}.svg)\n')
+    text = README.read_text()
+    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
+    README.write_text(before + '\n\n' + '\n'.join(sections) + '\n' + after)
+
+
+TABLE_HEAD = (
+    '| agent | seed | control steps | success (eval) | mean cycle, s | steps to 90% | wall, s |\n'
+    '|---|---|---|---|---|---|---|\n'
+)
+
+
+def row(agent: str, seed: dict[str, Any]) -> str:
+    steps_to_90 = seed['steps_to_90'] or '–'
+    success = f'{seed["success_rate_eval"]:.2f} of {seed["eval_episodes"]}'
+    steps = seed['env_steps'] or '–'
+    return f'| {agent} | {seed["seed"]} | {steps} | {success} | {seed["mean_cycle_s"]} | {steps_to_90} | {seed["wall_s"]:.0f} |'
+
+
+def plot(name: str, results: list[dict[str, Any]]) -> None:
+    """Training curves of every seed; an agent that does not train online is a line at its evaluation."""
+    figure, axes = plt.subplots(figsize=(7, 3.5), layout='constrained')
+    for number, result in enumerate(results):
+        for seed in result['seeds']:
+            label = f'{result["agent"]}, seed {seed["seed"]}'
+            style = ('-', '--', ':')[(seed['seed'] - 1) % 3]
+            if seed['curve']:
+                axes.plot(*zip(*seed['curve']), style, color=f'C{number}', label=label)
+            else:
+                axes.axhline(seed['success_rate_eval'], linestyle=style, color=f'C{number}', label=f'{label} (eval)')
+    axes.set(xlabel='control steps', ylabel=f'success, last {WINDOW} episodes', ylim=(-0.02, 1.02))
+    axes.legend(fontsize=8)
+    figure.savefig(RESULTS / f'{name}.svg', metadata={'Date': None})
+    plt.close(figure)
+
+
+if __name__ == '__main__':
+    main()
