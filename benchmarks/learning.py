@@ -50,7 +50,7 @@ BENCHMARKS = {
         'sim_lift.yaml',
         'lift, two 64x64 cameras, {demos} demonstrations',
         agents=('sac', 'bc'),
-        demos=8,
+        demos=6,
         expert='lift',
         noise=0.1,
     ),
@@ -139,10 +139,10 @@ TABLE_HEAD = (
 
 
 def row(agent: str, seed: dict[str, Any]) -> str:
-    steps_to_90 = seed['steps_to_90'] or '–'
     success = f'{seed["success_rate_eval"]:.2f} of {seed["eval_episodes"]}'
-    steps = seed['env_steps'] or '–'
-    return f'| {agent} | {seed["seed"]} | {steps} | {success} | {seed["mean_cycle_s"]} | {steps_to_90} | {seed["wall_s"]:.0f} |'
+    steps, steps_to_90 = (seed[key] or '–' for key in ('env_steps', 'steps_to_90'))
+    cells = [agent, seed['seed'], steps, success, seed['mean_cycle_s'], steps_to_90, f'{seed["wall_s"]:.0f}']
+    return '| ' + ' | '.join(map(str, cells)) + ' |'
 
 
 def plot(name: str, results: list[dict[str, Any]]) -> None:

@@ -15,7 +15,6 @@ from hybrid_rl_ros.sim.scene import CAMERAS, FLANGE, build_scene
 from hybrid_rl_ros.sim.setpoints import SetPoints
 from hybrid_rl_ros.sim.tasks import Task
 
-START_OFFSET_M = 0.03  # of the tool from home, at most, along each axis
 IK_ITERATIONS = 50
 IK_DAMPING = 1e-4
 
@@ -55,7 +54,8 @@ class ArmSimulation:
         model, data = self._model, self._data
         mujoco.mj_resetData(model, data)
         self._set_home()
-        self._move_tool_to(self._home_tool[0] + rng.uniform(-START_OFFSET_M, START_OFFSET_M, 3))
+        offset = np.array(self._task.start_offset_m)
+        self._move_tool_to(self._home_tool[0] + rng.uniform(-offset, offset))
         self._task.reset(model, data, rng)
         self._setpoints.start_at(data.qpos[self._qpos])
         data.ctrl[:] = self._setpoints.position

@@ -45,6 +45,7 @@ class Task:
 
     gripper_starts_closed = False
     closed_on_m = 0.0  # finger position when closed at the start
+    start_offset_m = (0.03, 0.03, 0.03)  # of the tool from home, at most, along x, y and z
 
     def __init__(self, robot: RobotConfig) -> None:
         self.low = np.array(robot.workspace_low_m)
@@ -135,13 +136,19 @@ class Push(Task):
 
 
 class Lift(Task):
-    """Grasp a cube and lift it."""
+    """Grasp a cube and lift it.
+
+    The tool starts anywhere over the table: a few demonstrations show every part of the way, but not from everywhere,
+    which leaves learning something to do.
+    """
+
+    start_offset_m = (0.10, 0.16, 0.06)
 
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
         _add_cube(spec, LIFT_CUBE_M, mass_kg=0.1, rgba=RED)
 
     def reset(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
-        cube = self._on_table(rng, 0.10, 0.12)
+        cube = self._on_table(rng, 0.11, 0.18)
         _place_cube(data, cube, LIFT_CUBE_M, rng.uniform(-0.3, 0.3))
 
     def state(self, data: mujoco.MjData) -> NamedVector:

@@ -9,12 +9,11 @@ from arm_loop import ArmLoop
 from hybrid_rl_ros.config import Config, load_robot
 from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.errors import UserError
-from hybrid_rl_ros.sim.arm import START_OFFSET_M
 from hybrid_rl_ros.sim.experts import make_expert
 from hybrid_rl_ros.sim.factory import make_simulation
+from hybrid_rl_ros.sim.tasks import TASKS
 
 ROBOT = load_robot('sim_arm')
-TASKS = ('reach', 'push', 'lift', 'peg_insert')
 
 
 @pytest.fixture(scope='module')
@@ -57,7 +56,8 @@ def test_every_start_is_near_home_at_rest_and_undecided(task):
     for index in range(30):
         sim.reset(index)
         state = sim.task_state()
-        assert np.abs(np.array([state['ee.x'], state['ee.y'], state['ee.z']]) - home).max() <= START_OFFSET_M + 1e-5
+        offset = np.abs(np.array([state['ee.x'], state['ee.y'], state['ee.z']]) - home)
+        assert (offset <= np.array(TASKS[task].start_offset_m) + 1e-5).all()
         np.testing.assert_allclose(sim.joint_state().velocity, 0.0)
         np.testing.assert_allclose(sim.wrench(), 0.0, atol=1e-6)
         assert (state['success'], state['failure']) == (0.0, 0.0)
