@@ -18,7 +18,7 @@ LOCKSTEP_SECONDS = 15.0
 START_WITHIN_S = 60.0
 CAMERAS = 'observation.cameras={front: {width: 128, height: 128}, wrist: {width: 128, height: 128}}'
 # Updates begin at once, and the run outlasts the measurement.
-LEARNING = ['eval.episodes=0', 'train.random_steps=1', 'train.env_steps=1000000000']
+LEARNING = ['eval.episodes=0', 'train.warm_up_steps=1', 'train.env_steps=1000000000']
 
 
 def bench_loop(as_json: bool, seconds: float) -> None:

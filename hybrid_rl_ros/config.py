@@ -124,7 +124,12 @@ class BcConfig(Section):
 
 class TrainConfig(Section):
     env_steps: int = Field(5000, ge=1)
-    random_steps: int = Field(200, ge=0, description='uniformly random actions before the first update')
+    warm_up_steps: int = Field(
+        200, ge=0, description='before the first update: actions of the cloned policy with noise, or random without one'
+    )
+    warm_up_noise: float = Field(
+        0.3, ge=0, description="deviation of the noise on the cloned policy's actions, a fraction of half their range"
+    )
     publish_every_steps: int = Field(10, ge=1)
     checkpoint_every_steps: int = Field(500, ge=1)
     replay_capacity: int = Field(100_000, ge=100)

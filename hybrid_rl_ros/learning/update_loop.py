@@ -91,7 +91,7 @@ class UpdateLoop:
         """Repeat what the store holds beyond the checkpoint, then take jobs."""
         restored = self.env_steps
         self.schedule()
-        if restored == self.env_steps and restored >= max(1, self._config.train.random_steps):
+        if restored == self.env_steps and restored >= max(1, self._config.train.warm_up_steps):
             self._jobs.put(Job(self._store.sequence, self.env_steps, 0, publish=True, checkpoint=False))
         self._thread.start()
 
@@ -125,12 +125,12 @@ class UpdateLoop:
 
     def _job(self, completes: bool) -> Job:
         train, steps = self._config.train, self.env_steps
-        learning = completes and steps >= max(1, train.random_steps)
+        learning = completes and steps >= max(1, train.warm_up_steps)
         return Job(
             before_sequence=self._scheduled,
             env_steps=steps,
             updates=self._config.sac.updates_per_step if learning else 0,
-            publish=learning and (steps - train.random_steps) % train.publish_every_steps == 0,
+            publish=learning and (steps - train.warm_up_steps) % train.publish_every_steps == 0,
             checkpoint=completes and steps % train.checkpoint_every_steps == 0,
         )
 
@@ -152,8 +152,8 @@ class UpdateLoop:
                 return self._jobs.get_nowait()
             except queue.Empty:
                 pass
-            owed = (self.env_steps - train.random_steps) * ratio - self.updates
-            if self.env_steps >= max(1, train.random_steps) and owed >= ratio:
+            owed = (self.env_steps - train.warm_up_steps) * ratio - self.updates
+            if self.env_steps >= max(1, train.warm_up_steps) and owed >= ratio:
                 publish = (self.updates // ratio) % train.publish_every_steps == 0
                 return Job(self._store.sequence, self.env_steps, ratio, publish, checkpoint=publish)
             self._stopping.wait(IDLE_POLL_S)

@@ -13,7 +13,7 @@ from std_msgs.msg import UInt8MultiArray, UInt32
 
 from hybrid_rl_ros.data.specs import Observation, require_same_specs
 from hybrid_rl_ros.errors import UserError
-from hybrid_rl_ros.learning.acting import PolicyActor
+from hybrid_rl_ros.learning.acting import PolicyActor, WarmUp
 from hybrid_rl_ros.ros.messages import pick, read_image, read_named_vector, stamp_ns, write_named_vector
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import LATCHED, STEP
@@ -24,7 +24,7 @@ from hybrid_rl_ros.sim.experts import make_expert
 class InferenceNode(GraphNode):
     """Subscribes: observation/*, policy/weights (latched). Publishes: action/policy, policy/version.
 
-    Parameters: source, who acts: `learner` (the weights it publishes; uniformly random actions before the first),
+    Parameters: source, who acts: `learner` (the weights it publishes; the warm-up before the first),
     `file` (run_dir/policy.safetensors, its mode) or `expert` (the task's scripted expert); expert_noise.
     """
 
@@ -36,7 +36,6 @@ class InferenceNode(GraphNode):
         noise = self.parameter('expert_noise', 0.0, 'standard deviation of the expert noise, fraction of the range')
         self._action = self.publisher(JointState, 'action/policy', STEP)
         self._version = self.publisher(UInt32, 'policy/version', LATCHED)
-        self._random = np.random.default_rng(self.config.seed)
         self._actor = PolicyActor(self.config.seed, deterministic=self._source == 'file')
         self._episode = -1.0
         # The task stream is for experts alone; a policy is given the state and the images of the specs.
@@ -50,6 +49,8 @@ class InferenceNode(GraphNode):
         elif self._source == 'file':
             self._load(self.run_dir / 'policy.safetensors')
         else:
+            cloned = self.run_dir / 'pretrained' / 'policy.safetensors'
+            self._warm_up = WarmUp(self.specs, cloned, self.config.train.warm_up_noise, self.config.seed)
             self.create_subscription(UInt8MultiArray, 'policy/weights', self._on_weights, LATCHED)
         self._act = act
         self._join = StampJoin(streams, self._on_observation)
@@ -69,15 +70,14 @@ class InferenceNode(GraphNode):
         self.status.count('actions')
 
     def _act_policy(self, messages: dict[str, Any]) -> np.ndarray:
-        if not self._actor.has_policy:
-            return self._random.uniform(self.specs.action.low, self.specs.action.high)
         state = pick(read_named_vector(messages['state']), self.specs.observation.state.names)
         images = {
             stream.removeprefix('image/'): read_image(message)
             for stream, message in messages.items()
             if stream.startswith('image/')
         }
-        return self._actor.act(Observation(state.astype(np.float32), images))
+        actor = self._actor if self._actor.has_policy else self._warm_up
+        return actor.act(Observation(state.astype(np.float32), images))
 
     def _act_expert(self, messages: dict[str, Any]) -> np.ndarray:
         task = read_named_vector(messages['task'])

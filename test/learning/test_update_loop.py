@@ -24,7 +24,7 @@ CONFIG = Config.model_validate(
     {
         'sac': {'hidden': [16, 16], 'batch': 16, 'updates_per_step': 2},
         'encoder': {'features': 8},
-        'train': {'random_steps': 10, 'publish_every_steps': 5, 'checkpoint_every_steps': 15, 'replay_capacity': 200},
+        'train': {'warm_up_steps': 10, 'publish_every_steps': 5, 'checkpoint_every_steps': 15, 'replay_capacity': 200},
     }
 )
 

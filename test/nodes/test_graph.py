@@ -23,7 +23,7 @@ CONFIG = Path(__file__).parents[2] / 'config'
 REACH = str(CONFIG / 'sim_reach_state.yaml')
 SMALL = [
     'train.env_steps=80',
-    'train.random_steps=20',
+    'train.warm_up_steps=20',
     'train.checkpoint_every_steps=25',
     'eval.episodes=2',
     'episode.time_limit_steps=20',
@@ -190,7 +190,7 @@ def test_any_gymnasium_environment_stands_in_for_the_arm(tmp_path):
     run = tmp_path / 'run'
     settings = overrides(
         'train.env_steps=60',
-        'train.random_steps=20',
+        'train.warm_up_steps=20',
         'episode.time_limit_steps=30',
         'eval.episodes=1',
         'sac.hidden=[32, 32]',
