@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_rl_ros.bringup import Bringup, NodeProcess, node_status, nodes_of_run, prepare_run, resolve_specs, running
-from hybrid_rl_ros.config import Config, load_config, share_folder
+from hybrid_rl_ros.config import Config, load_config
+from hybrid_rl_ros.config_file import share_folder
 
 LOCKSTEP_SECONDS = 15.0
 START_WITHIN_S = 60.0

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybrid_rl_ros.config import Config, load_robot, save_config, share_folder
+from hybrid_rl_ros.config import Config
+from hybrid_rl_ros.config_file import save_config, share_folder
 from hybrid_rl_ros.control.arm_specs import arm_specs
 from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
 from hybrid_rl_ros.process_environment import node_environment
+from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.run_folder import read_json
 
 POLL_S = 0.1

@@ -1,22 +1,16 @@
-"""The typed configuration: every key checked, an unknown key is an error that names its nearest neighbour."""
+"""The typed configuration of a run."""
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from hybrid_rl_ros.config_file import Section, read_yaml, validate
 from hybrid_rl_ros.errors import UserError
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid')
 
 
 class CameraConfig(Section):
@@ -177,87 +171,12 @@ class Config(Section):
         return self
 
 
-class RobotConfig(Section):
-    """A robot arm as a YAML file (config/robots/): joints, frames, limits and command topics."""
-
-    name: str
-    urdf: str
-    tool_frame: str
-    arm_joints: list[str] = Field(min_length=1)
-    home_rad: list[float]
-    gripper_joints: list[str] = []
-    gripper_closed_m: float = 0.0
-    gripper_open_m: float = 0.0
-    gripper_speed_m_s: float = Field(0.1, gt=0)
-    workspace_low_m: tuple[float, float, float]
-    workspace_high_m: tuple[float, float, float]
-    max_joint_speed_rad_s: float = Field(1.0, gt=0)
-    arm_command_topic: str
-    gripper_command_topic: str | None = None
-
-    @model_validator(mode='after')
-    def _lengths_agree(self) -> RobotConfig:
-        if len(self.home_rad) != len(self.arm_joints):
-            raise ValueError(f'home_rad has {len(self.home_rad)} values for {len(self.arm_joints)} arm_joints')
-        return self
-
-
 def load_config(path: str | os.PathLike[str], overrides: list[str] | None = None) -> Config:
     """Read a run's configuration and apply `key=value` overrides (`sac.batch=64`). Raises UserError."""
-    data = _read_yaml(Path(path))
+    data = read_yaml(Path(path))
     for override in overrides or []:
         _apply_override(data, override)
-    return _validate(Config, data, str(path))
-
-
-def load_robot(name_or_path: str) -> RobotConfig:
-    """Read a robot by its name in config/robots/ or by a path. Raises UserError."""
-    path = Path(name_or_path)
-    if path.suffix not in ('.yaml', '.yml'):
-        path = share_folder('config') / 'robots' / f'{name_or_path}.yaml'
-    return _validate(RobotConfig, _read_yaml(path), str(path))
-
-
-def save_config(config: BaseModel, path: Path) -> None:
-    path.write_text(yaml.safe_dump(config.model_dump(mode='json'), sort_keys=False))
-
-
-def share_folder(name: str) -> Path:
-    """The folder `config`, `urdf`, `launch` or `worlds`: in the checkout, or as installed under share/."""
-    package = Path(__file__).resolve().parent
-    candidates = [package.parent / name]
-    prefixes = [Path(prefix) for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(':') if prefix]
-    candidates += [prefix / 'share' / 'hybrid_rl_ros' / name for prefix in prefixes]
-    # pip puts data_files under the environment's prefix, four levels above site-packages/<package>.
-    candidates += [parent / 'share' / 'hybrid_rl_ros' / name for parent in package.parents]
-    for candidate in candidates:
-        if candidate.is_dir():
-            return candidate
-    raise UserError(f'the folder {name}/ of hybrid_rl_ros was not found; looked in {", ".join(map(str, candidates))}')
-
-
-def urdf_path(robot: RobotConfig) -> Path:
-    """The robot's URDF: an absolute or existing path, or a file in urdf/. Raises UserError."""
-    path = Path(robot.urdf)
-    if not path.is_file():
-        path = share_folder('urdf') / robot.urdf
-    if not path.is_file():
-        raise UserError(f'robot {robot.name}: urdf {robot.urdf!r} is neither a file nor in {path.parent}')
-    return path
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f'{path}: no such file') from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f'{path}: cannot be read: {error}') from None
-    except yaml.YAMLError as error:
-        raise UserError(f'{path}: not valid YAML: {" ".join(str(error).split())}') from None
-    if not isinstance(data, dict):
-        raise UserError(f'{path}: expected a mapping of keys to values at the top level')
-    return data
+    return validate(Config, data, str(path))
 
 
 def _apply_override(data: dict[str, Any], override: str) -> None:
@@ -275,33 +194,3 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
             raise UserError(f'--set {override}: {parent} is a value, not a section')
         data = child
     data[last] = value
-
-
-def _validate(model: type[Any], data: dict[str, Any], where: str) -> Any:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise UserError(f'{where}: {_first_complaint(model, error)}') from None
-
-
-def _first_complaint(model: type[BaseModel], error: ValidationError) -> str:
-    """One line for the first mistake: key, value, rule, and for an unknown key the nearest valid one."""
-    first = error.errors()[0]
-    key = '.'.join(str(part) for part in first['loc'])
-    if first['type'] == 'extra_forbidden':
-        nearest = difflib.get_close_matches(key, _valid_keys(model), n=1, cutoff=0.0)
-        return f'unknown key {key!r}; the nearest valid key is {nearest[0]!r}'
-    rule = first['msg'].removeprefix('Value error, ')
-    if first['type'] == 'missing':
-        return f'{key}: required and not given'
-    return f'{key}: {rule}, got {first["input"]!r}' if key else rule
-
-
-def _valid_keys(model: type[BaseModel], prefix: str = '') -> list[str]:
-    keys = []
-    for name, field in model.model_fields.items():
-        keys.append(prefix + name)
-        for nested in (field.annotation, *getattr(field.annotation, '__args__', ())):
-            if isinstance(nested, type) and issubclass(nested, BaseModel):
-                keys += _valid_keys(nested, f'{prefix}{name}.')
-    return keys

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_rl_ros.bringup import nodes_of_run, prepare_run, resolve_specs, run_graph
-from hybrid_rl_ros.config import Config, load_config, share_folder
+from hybrid_rl_ros.config import Config, load_config
+from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs, require_same_specs
 from hybrid_rl_ros.display import display

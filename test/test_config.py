@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_rl_ros.config import load_config, load_robot
+from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.robot_config import load_robot
 
 CONFIG = Path(__file__).parents[1] / 'config'
 

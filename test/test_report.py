@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from hybrid_rl_ros.bringup import prepare_run, resolve_specs
-from hybrid_rl_ros.config import load_config, share_folder
+from hybrid_rl_ros.config import load_config
+from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Observation
 from hybrid_rl_ros.data.step import Step

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from hybrid_rl_ros.config import Config, RobotConfig
+from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, ObservationSpec, Specs, VectorSpec
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.robot_config import RobotConfig
 
 MAX_FORCE_N = 50.0
 MAX_TORQUE_NM = 5.0
@@ -23,7 +24,7 @@ def arm_specs(config: Config, robot: RobotConfig, kinematics: ArmKinematics) -> 
     )
     step = config.action.max_step_m
     action = [Dimension(name=f'ee.d{axis}', unit='m', low=-step, high=step) for axis in AXES]
-    if config.action.gripper and robot.gripper_joints:
+    if config.action.gripper and robot.gripper.joints:
         action.append(Dimension(name='gripper', unit='1', low=-1.0, high=1.0))
     return Specs(
         observation=ObservationSpec(state=VectorSpec(dimensions=state), images=images),
@@ -36,7 +37,7 @@ def _state_dimension(name: str, config: Config, robot: RobotConfig, kinematics: 
     if source in robot.arm_joints and part in ('position', 'velocity'):
         index = robot.arm_joints.index(source)
         if part == 'velocity':
-            speed = robot.max_joint_speed_rad_s
+            speed = robot.joint_speeds_rad_s[index]
             return Dimension(name=name, unit='rad/s', low=-speed, high=speed)
         return Dimension(
             name=name, unit='rad', low=float(kinematics.lower_rad[index]), high=float(kinematics.upper_rad[index])
@@ -46,18 +47,20 @@ def _state_dimension(name: str, config: Config, robot: RobotConfig, kinematics: 
     if source == 'ee' and len(part) == 2 and part[0] == 'v' and part[1] in AXES:
         speed = config.action.max_step_m * config.control_rate_hz
         return Dimension(name=name, unit='m/s', low=-speed, high=speed)
-    if name == 'gripper.opening' and robot.gripper_joints:
+    if name == 'gripper.opening' and robot.gripper.joints:
         return Dimension(name=name, unit='1', low=0.0, high=1.0)
     if source == 'wrench' and len(part) == 2 and part[0] in 'ft' and part[1] in AXES:
         limit, unit = (MAX_FORCE_N, 'N') if part[0] == 'f' else (MAX_TORQUE_NM, 'Nm')
         return Dimension(name=name, unit=unit, low=-limit, high=limit)
     if name.startswith('task.offset.') and part in AXES:
         axis = AXES.index(part)
-        span = robot.workspace_high_m[axis] - robot.workspace_low_m[axis]
+        span = robot.limits.workspace_high_m[axis] - robot.limits.workspace_low_m[axis]
         return Dimension(name=name, unit='m', low=-span, high=span)
     if part in AXES and (source == 'ee' or name.startswith('task.')):
         axis = AXES.index(part)
-        return Dimension(name=name, unit='m', low=robot.workspace_low_m[axis], high=robot.workspace_high_m[axis])
+        return Dimension(
+            name=name, unit='m', low=robot.limits.workspace_low_m[axis], high=robot.limits.workspace_high_m[axis]
+        )
     if name.startswith('task.'):
         return Dimension(name=name, unit='1', low=-1.0, high=1.0)
     raise UserError(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pinocchio
 
-from hybrid_rl_ros.config import ActionConfig, RobotConfig
+from hybrid_rl_ros.config import ActionConfig
 from hybrid_rl_ros.control.kinematics import ArmKinematics
+from hybrid_rl_ros.robot_config import RobotConfig
 
 # The set-point may lead the measured tool by this many full steps; beyond that the arm is being held back.
 LEASH_STEPS = 2.0
@@ -41,10 +42,10 @@ class EeDeltaController:
         self._kinematics = kinematics
         self._robot = robot
         self._max_step_m = action.max_step_m
-        self._max_joint_step_rad = robot.max_joint_speed_rad_s * period_s
-        self._has_gripper = action.gripper and bool(robot.gripper_joints)
-        self._low = np.array(robot.workspace_low_m)
-        self._high = np.array(robot.workspace_high_m)
+        self._max_joint_step_rad = np.array(robot.joint_speeds_rad_s) * period_s
+        self._has_gripper = action.gripper and bool(robot.gripper.joints)
+        self._low = np.array(robot.limits.workspace_low_m)
+        self._high = np.array(robot.limits.workspace_high_m)
         self._joints = np.array(robot.home_rad, dtype=float)
         self._pose = kinematics.tool_pose(self._joints)
 
@@ -64,7 +65,7 @@ class EeDeltaController:
         # A set-point outside the box may stay where it is or come back, never go further out.
         goal = np.clip(start + delta, np.minimum(self._low, start), np.maximum(self._high, start))
         joints = self._reach(goal)
-        fastest = np.abs(joints - self._joints).max() / self._max_joint_step_rad
+        fastest = (np.abs(joints - self._joints) / self._max_joint_step_rad).max()
         if fastest > 1.0:
             goal = start + (goal - start) / fastest
             joints = self._joints + (joints - self._joints) / fastest
@@ -74,7 +75,7 @@ class EeDeltaController:
         if not self._has_gripper:
             return ArmCommand(joints, None, delta, moved)
         gripper = float(np.clip(action[3], -1.0, 1.0))
-        closed, opened = self._robot.gripper_closed_m, self._robot.gripper_open_m
+        closed, opened = self._robot.gripper.closed, self._robot.gripper.open
         finger_m = closed + (gripper + 1.0) / 2.0 * (opened - closed)
         return ArmCommand(joints, finger_m, np.append(delta, gripper), moved)
 

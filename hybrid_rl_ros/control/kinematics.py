@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pinocchio
 
-from hybrid_rl_ros.config import RobotConfig, urdf_path
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.robot_config import RobotConfig, urdf_path
 
 DAMPING = 1e-4
 IK_TOLERANCE = 1e-5

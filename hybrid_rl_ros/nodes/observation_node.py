@@ -141,9 +141,9 @@ class ObservationNode(GraphNode):
         if velocity:
             linear = self._kinematics.tool_velocity(joints, pick(velocity, self.robot.arm_joints))
             named.update(zip(('ee.vx', 'ee.vy', 'ee.vz'), linear))
-        if self.robot.gripper_joints:
-            fingers = np.mean(pick(position, self.robot.gripper_joints))
-            closed, opened = self.robot.gripper_closed_m, self.robot.gripper_open_m
+        if self.robot.gripper.joints:
+            fingers = np.mean(pick(position, self.robot.gripper.joints))
+            closed, opened = self.robot.gripper.closed, self.robot.gripper.open
             named['gripper.opening'] = (fingers - closed) / (opened - closed)
         return {name: float(value) for name, value in named.items()}
 

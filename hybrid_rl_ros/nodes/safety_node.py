@@ -41,16 +41,16 @@ class SafetyNode(GraphNode):
         if not self._direct:
             self.consumers = {
                 **self.consumers,
-                self.robot.arm_command_topic: ('sim_node',),
-                str(self.robot.gripper_command_topic): ('sim_node',),
+                self.robot.command.topic: ('sim_node',),
+                str(self.robot.gripper.topic): ('sim_node',),
             }
             self._controller = EeDeltaController(
                 ArmKinematics(self.robot), self.robot, self.config.action, self.config.control_period_s
             )
-            self._arm = self.publisher(JointTrajectory, self.robot.arm_command_topic, COMMAND)
+            self._arm = self.publisher(JointTrajectory, self.robot.command.topic, COMMAND)
         self._gripper = None
-        if not self._direct and self.robot.gripper_command_topic:
-            self._gripper = self.publisher(JointTrajectory, self.robot.gripper_command_topic, COMMAND)
+        if not self._direct and self.robot.gripper.topic:
+            self._gripper = self.publisher(JointTrajectory, self.robot.gripper.topic, COMMAND)
         self._executed = self.publisher(JointState, 'action/executed', STEP)
         self._state = self.create_publisher(DiagnosticArray, 'safety/state', LATCHED)
         self._joints: dict[str, float] = {}
@@ -129,11 +129,11 @@ class SafetyNode(GraphNode):
         period = self.config.control_period_s
         self._arm.publish(_trajectory(self.robot.arm_joints, command.arm_rad, period, stamp))
         if command.gripper_m is not None and self._gripper is not None:
-            fingers = pick(self._joints, self.robot.gripper_joints)
+            fingers = pick(self._joints, self.robot.gripper.joints)
             way = float(np.abs(fingers - command.gripper_m).max())
-            duration = max(period, way / self.robot.gripper_speed_m_s)
+            duration = max(period, way / self.robot.gripper.speed)
             goal = np.full(len(fingers), command.gripper_m)
-            self._gripper.publish(_trajectory(self.robot.gripper_joints, goal, duration, stamp))
+            self._gripper.publish(_trajectory(self.robot.gripper.joints, goal, duration, stamp))
         return command.executed, {f'moved/ee.d{axis}': float(d) for axis, d in zip('xyz', command.moved_m)}
 
     def _report(self, stamp: int, values: dict[str, float], source: str) -> None:

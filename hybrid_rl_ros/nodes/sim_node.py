@@ -67,7 +67,7 @@ class SimNode(GraphNode):
         self._task = self.publisher(JointState, 'task_state', STEP)
         self._images = {camera: self.publisher(Image, f'{camera}/image_raw', STEP) for camera in cameras}
         self._infos = {camera: self.publisher(CameraInfo, f'{camera}/camera_info', STEP) for camera in cameras}
-        for topic in (self.robot.arm_command_topic, self.robot.gripper_command_topic):
+        for topic in (self.robot.command.topic, self.robot.gripper.topic):
             if topic and not self._direct:
                 self.create_subscription(JointTrajectory, topic, self._on_trajectory, COMMAND)
         self.create_subscription(JointState, 'action/executed', self._on_executed, STEP)
@@ -105,7 +105,7 @@ class SimNode(GraphNode):
             except ValueError as error:
                 self.status.count('rejected_commands')
                 self.get_logger().error(f'trajectory rejected: {error}')
-        self._saw('gripper' if set(message.joint_names) & set(self.robot.gripper_joints) else 'arm', stamp)
+        self._saw('gripper' if set(message.joint_names) & set(self.robot.gripper.joints) else 'arm', stamp)
 
     def _on_executed(self, message: JointState) -> None:
         stamp = stamp_ns(message.header.stamp)
@@ -130,7 +130,7 @@ class SimNode(GraphNode):
     def _advance_if_released(self) -> None:
         awaited = ['executed']
         if self._step_commands.get(self._stamp):
-            awaited += ['arm', 'gripper'] if self.config.action.gripper and self.robot.gripper_joints else ['arm']
+            awaited += ['arm', 'gripper'] if self.config.action.gripper and self.robot.gripper.joints else ['arm']
         if 'learner_node' in self.peers:
             awaited.append('learner')
         if not self._resets or any(self._seen.get(source, 0) < self._stamp for source in awaited):

@@ -22,9 +22,10 @@ from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
-from hybrid_rl_ros.config import load_config, load_robot
+from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
+from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.ros.qos import LATCHED_MANY, STEP
 from hybrid_rl_ros.ros.status import Status
 

@@ -7,8 +7,8 @@ import math
 import mujoco
 import numpy as np
 
-from hybrid_rl_ros.config import RobotConfig
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.robot_config import RobotConfig
 from hybrid_rl_ros.sim.backend import JointReading, NamedVector
 from hybrid_rl_ros.sim.rendering import SceneRenderer
 from hybrid_rl_ros.sim.scene import CAMERAS, FLANGE, build_scene
@@ -35,7 +35,7 @@ class ArmSimulation:
         self._renderer: SceneRenderer | None = None
         self._model = build_scene(robot, task)
         self._data = mujoco.MjData(self._model)
-        self._joints = [*robot.arm_joints, *robot.gripper_joints]
+        self._joints = [*robot.arm_joints, *robot.gripper.joints]
         self._qpos = np.array([self._model.joint(name).qposadr[0] for name in self._joints])
         self._dofs = np.array([self._model.joint(name).dofadr[0] for name in self._joints])
         self._tool = self._model.body(robot.tool_frame).id
@@ -60,10 +60,10 @@ class ArmSimulation:
         self._setpoints.start_at(data.qpos[self._qpos])
         data.ctrl[:] = self._setpoints.position
         mujoco.mj_forward(model, data)
-        if self._task.gripper_starts_closed and self._robot.gripper_joints:
+        if self._task.gripper_starts_closed and self._robot.gripper.joints:
             # The set-point is fully closed even when an object keeps the fingers apart: that is what holds it.
-            closed = np.full(len(self._robot.gripper_joints), self._robot.gripper_closed_m)
-            self.command_joints(self._robot.gripper_joints, closed, 0.0)
+            closed = np.full(len(self._robot.gripper.joints), self._robot.gripper.closed)
+            self.command_joints(self._robot.gripper.joints, closed, 0.0)
         self._owed_s = 0.0
 
     def command_joints(self, names: list[str], positions: np.ndarray, duration_s: float) -> None:
@@ -150,15 +150,15 @@ class ArmSimulation:
         fingers = self._data.qpos[self._qpos[self._fingers]]
         if not len(fingers):
             return 0.0
-        travel = robot.gripper_open_m - robot.gripper_closed_m
-        return float(np.clip((fingers.mean() - robot.gripper_closed_m) / travel, 0.0, 1.0))
+        travel = robot.gripper.open - robot.gripper.closed
+        return float(np.clip((fingers.mean() - robot.gripper.closed) / travel, 0.0, 1.0))
 
     def _set_home(self) -> None:
         robot = self._robot
-        finger = robot.gripper_open_m
+        finger = robot.gripper.open
         if self._task.gripper_starts_closed:
-            finger = max(robot.gripper_closed_m, self._task.closed_on_m)
-        self._data.qpos[self._qpos] = [*robot.home_rad, *[finger] * len(robot.gripper_joints)]
+            finger = max(robot.gripper.closed, self._task.closed_on_m)
+        self._data.qpos[self._qpos] = [*robot.home_rad, *[finger] * len(robot.gripper.joints)]
 
     def _pose_at_home(self) -> tuple[np.ndarray, np.ndarray]:
         """Position (3,) and quaternion (4,) of the tool with the arm at home."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 
-from hybrid_rl_ros.config import Config, RobotConfig
+from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.robot_config import RobotConfig
 from hybrid_rl_ros.sim.backend import Simulation
 from hybrid_rl_ros.sim.gl import choose_gl, unusable_gl
 

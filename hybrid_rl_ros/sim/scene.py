@@ -8,8 +8,8 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from hybrid_rl_ros.config import RobotConfig, urdf_path
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.robot_config import RobotConfig, urdf_path
 from hybrid_rl_ros.sim.tasks import OBJECT_CONTACT, Task
 
 TIMESTEP_S = 0.002
@@ -55,7 +55,7 @@ def build_scene(robot: RobotConfig, task: Task) -> mujoco.MjModel:
 
 
 def _require_parts(spec: mujoco.MjSpec, robot: RobotConfig, path: Path) -> None:
-    for name in [*robot.arm_joints, *robot.gripper_joints]:
+    for name in [*robot.arm_joints, *robot.gripper.joints]:
         if spec.joint(name) is None:
             raise UserError(f'{path}: no joint {name!r}, which robot {robot.name} lists')
     if spec.body(robot.tool_frame) is None:
@@ -77,9 +77,9 @@ def _prepare_robot(spec: mujoco.MjSpec, robot: RobotConfig) -> list[Any]:
     for body in spec.bodies:
         body.gravcomp = 1.0
     fingers = []
-    for name in [*robot.arm_joints, *robot.gripper_joints]:
+    for name in [*robot.arm_joints, *robot.gripper.joints]:
         joint = spec.joint(name)
-        is_finger = name in robot.gripper_joints
+        is_finger = name in robot.gripper.joints
         joint.armature = FINGER_ARMATURE_KG if is_finger else ARM_ARMATURE_KG_M2
         actuator = spec.add_actuator(
             name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, biastype=mujoco.mjtBias.mjBIAS_AFFINE
@@ -91,8 +91,8 @@ def _prepare_robot(spec: mujoco.MjSpec, robot: RobotConfig) -> list[Any]:
                 for key, value in FINGER_CONTACT.items():
                     setattr(geom, key, value)
                 fingers.append(geom)
-    for name in robot.gripper_joints[1:]:
-        _couple(spec, robot.gripper_joints[0], name)
+    for name in robot.gripper.joints[1:]:
+        _couple(spec, robot.gripper.joints[0], name)
     return fingers
 
 
@@ -150,7 +150,7 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
 
 
 def _add_cameras(spec: mujoco.MjSpec, robot: RobotConfig) -> None:
-    middle = (np.array(robot.workspace_low_m) + np.array(robot.workspace_high_m)) / 2.0
+    middle = (np.array(robot.limits.workspace_low_m) + np.array(robot.limits.workspace_high_m)) / 2.0
     eye = np.array([middle[0] + 0.60, middle[1], 0.42])
     at = np.array([middle[0], middle[1], 0.12])
     spec.worldbody.add_camera(name='front', pos=eye, quat=_look_at(eye, at, np.array([0.0, 0.0, 1.0])), fovy=42.0)
@@ -178,7 +178,7 @@ def _tune_actuators(model: mujoco.MjModel, robot: RobotConfig) -> None:
         data.joint(name).qpos[0] = angle
     mujoco.mj_forward(model, data)
     column = np.zeros(model.nv)
-    for name in [*robot.arm_joints, *robot.gripper_joints]:
+    for name in [*robot.arm_joints, *robot.gripper.joints]:
         dof = model.joint(name).dofadr[0]
         mujoco.mj_mulM(model, data, column, np.eye(model.nv)[dof])
         inertia = column[dof]

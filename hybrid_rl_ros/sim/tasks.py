@@ -8,8 +8,8 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from hybrid_rl_ros.config import RobotConfig
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.robot_config import RobotConfig
 from hybrid_rl_ros.sim.backend import NamedVector
 
 REACH_TOLERANCE_M = 0.025
@@ -48,8 +48,8 @@ class Task:
     start_offset_m = (0.03, 0.03, 0.03)  # of the tool from home, at most, along x, y and z
 
     def __init__(self, robot: RobotConfig) -> None:
-        self.low = np.array(robot.workspace_low_m)
-        self.high = np.array(robot.workspace_high_m)
+        self.low = np.array(robot.limits.workspace_low_m)
+        self.high = np.array(robot.limits.workspace_high_m)
         self.centre = (self.low + self.high) / 2.0
 
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:

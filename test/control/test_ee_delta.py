@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hybrid_rl_ros.config import ActionConfig, load_robot
+from hybrid_rl_ros.config import ActionConfig
 from hybrid_rl_ros.control.ee_delta import EeDeltaController
 from hybrid_rl_ros.control.kinematics import ArmKinematics
+from hybrid_rl_ros.robot_config import load_robot
 
 ROBOT = load_robot('sim_arm')
 KINEMATICS = ArmKinematics(ROBOT)
@@ -28,7 +29,7 @@ def tool(joints_rad: np.ndarray) -> np.ndarray:
 def test_a_zero_action_stays_at_the_measured_state(controller):
     command = controller.step(np.array([0.0, 0.0, 0.0, 1.0]), HOME)
     assert np.allclose(command.arm_rad, HOME, atol=1e-4)
-    assert command.gripper_m == ROBOT.gripper_open_m
+    assert command.gripper_m == ROBOT.gripper.open
 
 
 def test_an_action_moves_the_tool_by_itself_and_keeps_its_orientation(controller):
@@ -37,7 +38,7 @@ def test_an_action_moves_the_tool_by_itself_and_keeps_its_orientation(controller
     assert np.allclose(tool(command.arm_rad) - tool(HOME), delta, atol=1e-5)
     rotation = KINEMATICS.tool_pose(command.arm_rad).rotation
     assert np.allclose(rotation, KINEMATICS.tool_pose(HOME).rotation, atol=1e-4)
-    assert command.gripper_m == ROBOT.gripper_closed_m
+    assert command.gripper_m == ROBOT.gripper.closed
 
 
 def test_the_tool_never_leaves_the_workspace_whatever_is_asked(controller):
@@ -45,8 +46,8 @@ def test_the_tool_never_leaves_the_workspace_whatever_is_asked(controller):
     measured = HOME
     for _ in range(300):
         measured = controller.step(rng.uniform(-10, 10, 4), measured).arm_rad
-        assert (tool(measured) >= np.array(ROBOT.workspace_low_m) - 1e-4).all()
-        assert (tool(measured) <= np.array(ROBOT.workspace_high_m) + 1e-4).all()
+        assert (tool(measured) >= np.array(ROBOT.limits.workspace_low_m) - 1e-4).all()
+        assert (tool(measured) <= np.array(ROBOT.limits.workspace_high_m) + 1e-4).all()
 
 
 def test_no_joint_moves_faster_than_its_limit(controller):
@@ -54,7 +55,7 @@ def test_no_joint_moves_faster_than_its_limit(controller):
     measured = HOME
     for _ in range(300):
         command = controller.step(rng.uniform(-1, 1, 4), measured)
-        assert np.abs(command.arm_rad - measured).max() <= ROBOT.max_joint_speed_rad_s * 0.1 + 1e-9
+        assert np.abs(command.arm_rad - measured).max() <= ROBOT.limits.joint_speed_rad_s * 0.1 + 1e-9
         measured = command.arm_rad
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hybrid_rl_ros.config import Config, load_robot
+from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.control.ee_delta import EeDeltaController
 from hybrid_rl_ros.control.kinematics import ArmKinematics
+from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.sim.backend import NamedVector, Simulation
 from hybrid_rl_ros.sim.experts import Expert
 from hybrid_rl_ros.sim.factory import make_simulation
@@ -39,7 +40,7 @@ class ArmLoop:
             fingers = self.sim.joint_state().position[len(self.robot.arm_joints) :]
             way = np.abs(fingers - command.gripper_m).max()
             goal = np.full(len(fingers), command.gripper_m)
-            self.sim.command_joints(self.robot.gripper_joints, goal, max(period, way / self.robot.gripper_speed_m_s))
+            self.sim.command_joints(self.robot.gripper.joints, goal, max(period, way / self.robot.gripper.speed))
         self.sim.advance(period)
         return self.sim.task_state()
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from arm_loop import ArmLoop
 
-from hybrid_rl_ros.config import Config, load_robot
+from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.sim.experts import make_expert
 from hybrid_rl_ros.sim.factory import make_simulation
 from hybrid_rl_ros.sim.tasks import TASKS
@@ -112,7 +113,7 @@ def test_the_gripper_opening_runs_from_closed_to_open():
     sim = make_simulation(Config(task='reach'), ROBOT, 1)
     assert sim.task_state()['gripper.opening'] == 1.0
     for target, opening in ((0.0, 0.0), (0.02, 0.5)):
-        sim.command_joints(ROBOT.gripper_joints, np.full(2, target), 0.4)
+        sim.command_joints(ROBOT.gripper.joints, np.full(2, target), 0.4)
         sim.advance(0.6)
         assert sim.task_state()['gripper.opening'] == pytest.approx(opening, abs=0.01)
 

@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from hybrid_rl_ros.config import Config, load_robot
+from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.sim import gl, rendering
 from hybrid_rl_ros.sim.factory import make_simulation
 

@@ -7,13 +7,14 @@ import numpy as np
 import pinocchio
 import pytest
 
-from hybrid_rl_ros.config import load_robot, share_folder
+from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.sim.scene import build_scene
 from hybrid_rl_ros.sim.tasks import make_task
 
 ROBOT = load_robot('sim_arm')
-JOINTS = [*ROBOT.arm_joints, *ROBOT.gripper_joints]
+JOINTS = [*ROBOT.arm_joints, *ROBOT.gripper.joints]
 
 
 @pytest.fixture(scope='module')
@@ -60,13 +61,13 @@ def test_at_home_the_tool_points_straight_down_over_the_table(model, urdf):
 def test_the_fingers_move_apart_along_the_tool_y_axis(model):
     data = mujoco.MjData(model)
     apart = []
-    for opening in (0.0, ROBOT.gripper_open_m):
-        for name in ROBOT.gripper_joints:
+    for opening in (0.0, ROBOT.gripper.open):
+        for name in ROBOT.gripper.joints:
             data.joint(name).qpos[0] = opening
         mujoco.mj_kinematics(model, data)
         to_tool = data.body('tool').xmat.reshape(3, 3).T
         apart.append(to_tool @ (data.body('finger_left').xpos - data.body('finger_right').xpos))
-    np.testing.assert_allclose(apart[1] - apart[0], [0.0, 2.0 * ROBOT.gripper_open_m, 0.0], atol=1e-9)
+    np.testing.assert_allclose(apart[1] - apart[0], [0.0, 2.0 * ROBOT.gripper.open, 0.0], atol=1e-9)
 
 
 def test_every_moving_body_has_an_inertia_that_a_solid_can_have(urdf):
@@ -97,7 +98,7 @@ def test_actuators_never_exceed_the_efforts_of_the_urdf(model, urdf):
     [
         ({'urdf': 'nowhere.urdf'}, 'nowhere.urdf'),
         ({'tool_frame': 'spoon'}, "'spoon'"),
-        ({'gripper_joints': ['thumb']}, "'thumb'"),
+        ({'gripper': ROBOT.gripper.model_copy(update={'joints': ['thumb']})}, "'thumb'"),
     ],
 )
 def test_a_robot_that_does_not_fit_its_urdf_is_a_user_error(change, named):

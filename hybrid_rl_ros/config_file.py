@@ -1,0 +1,83 @@
+"""Reading and checking YAML files: every key checked, an unknown key is an error that names its nearest neighbour."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hybrid_rl_ros.errors import UserError
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+
+def save_config(config: BaseModel, path: Path) -> None:
+    path.write_text(yaml.safe_dump(config.model_dump(mode='json'), sort_keys=False))
+
+
+def share_folder(name: str) -> Path:
+    """The folder `config`, `urdf`, `launch` or `worlds`: in the checkout, or as installed under share/."""
+    package = Path(__file__).resolve().parent
+    candidates = [package.parent / name]
+    prefixes = [Path(prefix) for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(':') if prefix]
+    candidates += [prefix / 'share' / 'hybrid_rl_ros' / name for prefix in prefixes]
+    # pip puts data_files under the environment's prefix, four levels above site-packages/<package>.
+    candidates += [parent / 'share' / 'hybrid_rl_ros' / name for parent in package.parents]
+    for candidate in candidates:
+        if candidate.is_dir():
+            return candidate
+    raise UserError(f'the folder {name}/ of hybrid_rl_ros was not found; looked in {", ".join(map(str, candidates))}')
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in `path`. Raises UserError."""
+    try:
+        data = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f'{path}: no such file') from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f'{path}: cannot be read: {error}') from None
+    except yaml.YAMLError as error:
+        raise UserError(f'{path}: not valid YAML: {" ".join(str(error).split())}') from None
+    if not isinstance(data, dict):
+        raise UserError(f'{path}: expected a mapping of keys to values at the top level')
+    return data
+
+
+def validate(model: type[Any], data: dict[str, Any], where: str) -> Any:
+    """`data` as a `model`. Raises UserError with one line for the first mistake, beginning with `where`."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise UserError(f'{where}: {_first_complaint(model, error)}') from None
+
+
+def _first_complaint(model: type[BaseModel], error: ValidationError) -> str:
+    """One line for the first mistake: key, value, rule, and for an unknown key the nearest valid one."""
+    first = error.errors()[0]
+    key = '.'.join(str(part) for part in first['loc'])
+    if first['type'] == 'extra_forbidden':
+        nearest = difflib.get_close_matches(key, _valid_keys(model), n=1, cutoff=0.0)
+        return f'unknown key {key!r}; the nearest valid key is {nearest[0]!r}'
+    rule = first['msg'].removeprefix('Value error, ')
+    if first['type'] == 'missing':
+        return f'{key}: required and not given'
+    return f'{key}: {rule}, got {first["input"]!r}' if key else rule
+
+
+def _valid_keys(model: type[BaseModel], prefix: str = '') -> list[str]:
+    keys = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        for nested in (field.annotation, *getattr(field.annotation, '__args__', ())):
+            if isinstance(nested, type) and issubclass(nested, BaseModel):
+                keys += _valid_keys(nested, f'{prefix}{name}.')
+    return keys
