@@ -125,7 +125,8 @@ def test_no_cameras_means_no_opengl():
     """A machine without any OpenGL library still simulates: MuJoCo is told not to look for one."""
     code = (
         'import os, sys; os.environ.pop("MUJOCO_GL", None)\n'
-        'from hybrid_rl_ros.config import Config, load_robot\n'
+        'from hybrid_rl_ros.config import Config\n'
+        'from hybrid_rl_ros.robot_config import load_robot\n'
         'from hybrid_rl_ros.sim.factory import make_simulation\n'
         'sim = make_simulation(Config(task="lift", sim={"gl": "off"}), load_robot("sim_arm"), 1)\n'
         'sim.advance(0.1)\n'
