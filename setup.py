@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 PACKAGE = 'hybrid_rl_ros'
 NODES = (
     'sim_node',
+    'camera_node',
     'observation_node',
     'inference_node',
     'safety_node',

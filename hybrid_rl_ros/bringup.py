@@ -29,10 +29,11 @@ SIM_READY_WITHIN_S = 60.0
 
 @dataclass(frozen=True)
 class NodeProcess:
-    """One node of a run: its executable (hybrid_rl_ros.nodes.<name>) and its parameters."""
+    """One node of a run: its parameters, and its executable (hybrid_rl_ros.nodes.<it>) where that is not its name."""
 
     name: str
     parameters: dict[str, Any] = field(default_factory=dict)
+    executable: str = ''
 
     def arguments(self, run: Path, role: str, peers: list[str], namespace: str) -> list[str]:
         """The ROS arguments, as they stand on the process's command line."""
@@ -40,6 +41,8 @@ class NodeProcess:
         arguments = ['--ros-args']
         for name, value in parameters.items():
             arguments += ['-p', f'{name}:={value}']
+        if self.executable:
+            arguments += ['-r', f'__node:={self.name}']
         if namespace:
             arguments += ['-r', f'__ns:=/{namespace.strip("/")}']
         return arguments
@@ -54,6 +57,9 @@ def nodes_of_run(
     if expert:
         inference['expert_noise'] = float(expert_noise)
     nodes = [NodeProcess('sim_node')] if config.sim else []
+    for name, camera in config.observation.cameras.items():
+        if camera.source is not None:
+            nodes.append(NodeProcess(f'camera_node_{name}', {'camera': name}, executable='camera_node'))
     if role == 'train':
         nodes.append(NodeProcess('learner_node'))
     return [
@@ -103,7 +109,7 @@ class Bringup:
 
     def _start(self, node: NodeProcess) -> None:
         peers = [peer.name for peer in self._nodes]
-        command = [sys.executable, '-m', f'hybrid_rl_ros.nodes.{node.name}']
+        command = [sys.executable, '-m', f'hybrid_rl_ros.nodes.{node.executable or node.name}']
         command += node.arguments(self._run.resolve(), self._role, peers, self._config.namespace)
         environment = node_environment(share_folder('config') / 'fastdds.xml', self._config.train.torch_threads)
         with open(self._run / 'logs' / f'{node.name}.log', 'ab') as log:

@@ -9,15 +9,17 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from hybrid_rl_ros.camera_config import SourceConfig
 from hybrid_rl_ros.config_file import Section, read_yaml, validate
 from hybrid_rl_ros.errors import UserError
 
 
 class CameraConfig(Section):
-    """A camera stream `<name>/image_raw`, resized to what the policy sees."""
+    """A camera stream `<name>/image_raw`, resized to what the policy sees; camera_node publishes it from a `source`."""
 
     width: int = Field(64, ge=16, le=1024)
     height: int = Field(64, ge=16, le=1024)
+    source: SourceConfig | None = None
 
 
 class SimConfig(Section):
@@ -48,14 +50,37 @@ class ObservationConfig(Section):
     max_age_s: float = Field(0.5, gt=0, description='real time: a stream older than this stops observations')
     topic_timeout_s: float = Field(5.0, gt=0, description='give up when nobody publishes a stream this long')
 
+    @property
+    def driver_cameras(self) -> dict[str, CameraConfig]:
+        """The cameras that a ROS driver publishes, or the simulation in its place: those without a source."""
+        return {name: camera for name, camera in self.cameras.items() if camera.source is None}
+
 
 class ActionConfig(Section):
     """What one control step may ask for."""
 
-    space: Literal['ee_delta', 'direct'] = 'ee_delta'
+    space: Literal['ee_delta', 'joint_delta', 'joint_position', 'direct'] = 'ee_delta'
     max_step_m: float = Field(0.025, gt=0, le=0.2)
+    max_step_rad: float = Field(0.1, gt=0, le=1.0, description='of rotations and of joint_delta')
+    rotation: bool = Field(False, description='ee_delta: three rotations beside the three translations')
+    frame: Literal['base', 'tool'] = Field('base', description='ee_delta: whose axes the numbers are along')
     gripper: bool = True
-    timeout_s: float = Field(0.2, gt=0, description='hold when no action came for this long (steady time)')
+    gripper_mode: Literal['continuous', 'discrete'] = Field(
+        'continuous', description='discrete: above 0.5 opens, below -0.5 closes, in between keeps'
+    )
+
+
+class SafetyConfig(Section):
+    """When safety_node stops listening. All times are of steady time."""
+
+    action_timeout_s: float = Field(0.15, gt=0, description='brake when no action came for this long')
+    latch_after_s: float = Field(1.0, gt=0, description='silence beyond this must be cleared by a person')
+    joint_state_timeout_s: float = Field(0.15, gt=0)
+    wrench_timeout_s: float = Field(0.15, gt=0)
+    max_action_age_s: float = Field(0.3, gt=0, description='an action stamped earlier is rejected')
+    estop_heartbeat_s: float | None = Field(
+        None, gt=0, description='stop when `estop` is silent this long; null for off'
+    )
 
 
 class EpisodeConfig(Section):
@@ -131,6 +156,22 @@ class TrainConfig(Section):
     device: Literal['auto', 'cpu', 'cuda'] = 'auto'
 
 
+class InferenceConfig(Section):
+    """How inference_node runs the policy's network."""
+
+    engine: Literal['auto', 'onnx', 'eager'] = Field(
+        'auto', description='auto: onnxruntime on the CPU, a CUDA graph on a GPU, and PyTorch eager where they fail'
+    )
+    # A small network is done on the CPU before a GPU has started, and does not wait there for the learner's kernels.
+    device: Literal['cpu', 'cuda'] = 'cpu'
+
+    @model_validator(mode='after')
+    def _onnx_is_for_the_cpu(self) -> InferenceConfig:
+        if self.engine == 'onnx' and self.device != 'cpu':
+            raise ValueError('engine: onnx runs on device: cpu; engine: auto makes a CUDA graph on a GPU')
+        return self
+
+
 class EvalConfig(Section):
     episodes: int = Field(50, ge=0, description='fresh episodes after training; 0 for none')
 
@@ -149,12 +190,14 @@ class Config(Section):
     sim: SimConfig | None = SimConfig()
     observation: ObservationConfig = ObservationConfig()
     action: ActionConfig = ActionConfig()
+    safety: SafetyConfig = SafetyConfig()
     episode: EpisodeConfig = EpisodeConfig()
     reward: RewardConfig = RewardConfig()
     encoder: EncoderConfig = EncoderConfig()
     sac: SacConfig = SacConfig()
     bc: BcConfig = BcConfig()
     train: TrainConfig = TrainConfig()
+    inference: InferenceConfig = InferenceConfig()
     eval: EvalConfig = EvalConfig()
 
     @property
@@ -168,6 +211,11 @@ class Config(Section):
             raise ValueError('sim.backend: gymnasium, task: gymnasium and action.space: direct belong together')
         if self.clock == 'lockstep' and self.sim is None:
             raise ValueError('clock: lockstep needs a simulation; a real robot runs with clock: realtime')
+        for name, camera in self.observation.cameras.items():
+            if camera.source is not None and self.clock == 'lockstep':
+                raise ValueError(f'observation.cameras.{name}.source: a camera does not wait; it needs clock: realtime')
+            if camera.source is not None and not name.isidentifier():
+                raise ValueError(f'observation.cameras.{name}: expected a name of letters, digits and _ only')
         return self
 
 

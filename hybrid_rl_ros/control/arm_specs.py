@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from hybrid_rl_ros.config import Config
+from hybrid_rl_ros.control.action_space import action_dimensions
 from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, ObservationSpec, Specs, VectorSpec
 from hybrid_rl_ros.errors import UserError
@@ -22,13 +23,9 @@ def arm_specs(config: Config, robot: RobotConfig, kinematics: ArmKinematics) -> 
         ImageSpec(camera=name, height=camera.height, width=camera.width)
         for name, camera in config.observation.cameras.items()
     )
-    step = config.action.max_step_m
-    action = [Dimension(name=f'ee.d{axis}', unit='m', low=-step, high=step) for axis in AXES]
-    if config.action.gripper and robot.gripper.joints:
-        action.append(Dimension(name='gripper', unit='1', low=-1.0, high=1.0))
     return Specs(
         observation=ObservationSpec(state=VectorSpec(dimensions=state), images=images),
-        action=ActionSpec(dimensions=tuple(action)),
+        action=ActionSpec(dimensions=action_dimensions(robot, config.action, kinematics)),
     )
 
 

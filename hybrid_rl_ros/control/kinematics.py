@@ -48,10 +48,14 @@ class ArmKinematics:
 
     def tool_velocity(self, joints_rad: np.ndarray, joints_rad_s: np.ndarray) -> np.ndarray:
         """Linear velocity (3,) m/s of the tool frame's origin, along the base frame's axes."""
+        return self.tool_twist(joints_rad, joints_rad_s)[:3]
+
+    def tool_twist(self, joints_rad: np.ndarray, joints_rad_s: np.ndarray) -> np.ndarray:
+        """(6,): linear (m/s) and angular (rad/s) velocity of the tool frame, along the base frame's axes."""
         jacobian = pinocchio.computeFrameJacobian(
             self._model, self._data, joints_rad[self._to_model], self._frame, pinocchio.LOCAL_WORLD_ALIGNED
         )
-        return jacobian[:3] @ joints_rad_s[self._to_model]
+        return jacobian @ joints_rad_s[self._to_model]
 
     def solve(self, start_rad: np.ndarray, target: pinocchio.SE3) -> np.ndarray:
         """Joints (J,) that bring the tool to `target` (or as near as the limits allow), starting from `start_rad`.

@@ -7,42 +7,79 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hybrid_rl_ros.config import InferenceConfig
 from hybrid_rl_ros.data.specs import Observation, Specs, require_same_specs
-from hybrid_rl_ros.learning.policies.policy import Policy
+from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.learning.engines.action_graph import Engine
+from hybrid_rl_ros.learning.engines.choice import make_engine
+from hybrid_rl_ros.learning.policies.policy import Policy, PublishedPolicy
 
 
 class PolicyActor:
-    """Holds the newest policy and its own random numbers."""
+    """Holds the newest acceptable policy, the engine that runs it, and its own random numbers.
 
-    def __init__(self, seed: int, deterministic: bool) -> None:
+    The same weights, observation and noise give the same action, whatever ran before; engines agree to rounding.
+    """
+
+    def __init__(self, specs: Specs, config: InferenceConfig, seed: int, deterministic: bool) -> None:
         torch.set_num_threads(1)
-        self._policy: Policy | None = None
-        self._deterministic = deterministic
+        self._specs, self._config, self._deterministic = specs, config, deterministic
         self._generator = torch.Generator().manual_seed(seed)
+        self._architecture = ''
+        self._shapes: dict[str, torch.Size] = {}
+        self.engine: Engine | None = None
+        self.version = 0
+        self.weights_sha256: str | None = None
+        state, action = specs.observation.state, specs.action
+        self._state_low, self._state_span = state.low, state.high - state.low
+        self._action_low, self._action_span = action.low, action.high - action.low
 
     @property
     def has_policy(self) -> bool:
-        return self._policy is not None
+        return self.weights_sha256 is not None
 
-    @property
-    def specs(self) -> Specs:
-        assert self._policy is not None
-        return self._policy.specs
+    def prepare(self, features: int, hidden: list[int]) -> None:
+        """Build the engine for the weights that will come, so that the first of them do not keep the arm waiting."""
+        self._make_engine(Policy.build(self._specs, features, hidden, kind='none'))
 
-    @property
-    def weights_sha256(self) -> str:
-        assert self._policy is not None
-        return self._policy.weights_sha256()
-
-    def use(self, data: bytes, where: str) -> int:
-        """Swap to these weights and return their version. Raises UserError and keeps the old ones if they are bad."""
-        self._policy = Policy.from_bytes(data, where)
-        return self._policy.version
+    def use(self, data: bytes, where: str) -> None:
+        """Swap to these weights. Raises UserError and keeps the old ones if they are bad, of other specs or not newer."""
+        published = PublishedPolicy.read(data, where)
+        require_same_specs(published.specs, self._specs, where)
+        if self.has_policy and published.version <= self.version:
+            raise UserError(f'{where}: version {published.version} is not newer than {self.version}, which acts')
+        self._fit_engine(published, where).load(published.weights)
+        self.version, self.weights_sha256 = published.version, published.sha256
 
     def act(self, observation: Observation) -> np.ndarray:
-        """(A,) the first action of the policy's chunk, physical units."""
-        assert self._policy is not None
-        return self._policy.act(observation, self._deterministic, self._generator)[0]
+        """(1, A) a chunk of one action, physical units."""
+        assert self.engine is not None
+        buffers = self.engine.buffers
+        state = np.subtract(observation.state, self._state_low, out=buffers.state[0])
+        state /= self._state_span
+        state *= 2.0
+        state -= 1.0
+        for camera, image in observation.images.items():
+            np.copyto(buffers.images[camera][0], image)
+        if not self._deterministic:
+            torch.randn(buffers.noise.shape, generator=self._generator, out=torch.from_numpy(buffers.noise))
+        self.engine.run()
+        return self._action_low + (buffers.action + 1.0) / 2.0 * self._action_span
+
+    def _fit_engine(self, published: PublishedPolicy, where: str) -> Engine:
+        """The engine that takes these weights; they are known to fit before any of them is in place."""
+        shapes = {name: tensor.shape for name, tensor in published.weights.items()}
+        if self.engine is not None and published.architecture == self._architecture:
+            if shapes != self._shapes:
+                raise UserError(f'{where}: the weights do not have the names and shapes of their own architecture')
+            return self.engine
+        return self._make_engine(Policy.from_published(published, where))
+
+    def _make_engine(self, policy: Policy) -> Engine:
+        self.engine = make_engine(policy.network, self._specs, self._config)
+        self._architecture = policy.architecture
+        self._shapes = {name: tensor.shape for name, tensor in policy.network.state_dict().items()}
+        return self.engine
 
 
 class WarmUp:

@@ -4,190 +4,279 @@ from __future__ import annotations
 
 import sys
 import time
-from array import array
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Duration
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import WrenchStamped
+from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor, SetParametersResult
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
 
-from hybrid_rl_ros.control.ee_delta import EeDeltaController
-from hybrid_rl_ros.control.kinematics import ArmKinematics
-from hybrid_rl_ros.ros.messages import pick, read_named_vector, stamp_ns, to_header, write_named_vector
+from hybrid_rl_ros.control.action_check import ActionCheck
+from hybrid_rl_ros.control.arm_motion import ArmMotion
+from hybrid_rl_ros.control.gate import SOURCES, Gate
+from hybrid_rl_ros.control.setpoint import SetPoint
+from hybrid_rl_ros.control.wrench_watch import WrenchWatch
+from hybrid_rl_ros.ros.arm_commands import make_arm_commander
+from hybrid_rl_ros.ros.driver_states import DriverStates
+from hybrid_rl_ros.ros.gripper_commands import make_gripper_commander
+from hybrid_rl_ros.ros.messages import pick, read_named_vector, stamp_ns, write_named_vector
 from hybrid_rl_ros.ros.node import GraphNode, node_main
-from hybrid_rl_ros.ros.qos import COMMAND, LATCHED, SENSOR, STEP
+from hybrid_rl_ros.ros.qos import LATCHED, SENSOR, STEP
 from hybrid_rl_ros.ros.stamp_join import StampJoin
 
-HOLD_TIME_S = 0.05
+CHECK_PERIOD_S = 0.1
+# A set-point is replaced before it is reached, so that a late one does not make the arm stop in between.
+OVERLAP = 2.0
 
 
 class SafetyNode(GraphNode):
-    """Turns the policy's action into a limited robot command while an episode runs, and holds otherwise.
+    """Decides who may move the arm (control/gate.py) and how it may move (control/motion_filter.py).
 
-    Subscribes: action/policy, reward, joint_states. Publishes: the robot's command topics, action/executed (the action
-    that was let through, with `by/policy` or `by/hold`, and what the limits made of it as `moved/*`), safety/state.
+    Subscribes: action/policy, action/teleop, action/reset, reward, the robot's joint states, wrench and driver states,
+    estop (Bool). Publishes: the robot's command topics; action/executed, with `by/<source>`, what the action space made
+    of it as `moved/*` and the limits that changed it since the last one as `limited/*`; safety/state (latched).
+    Serves: ~/estop and ~/clear_fault (Trigger). Parameter speed_scale can be set while running.
 
-    Lock-step: joins action, reward and joint state of a stamp, so that the choice never depends on arrival order. Real
-    time: acts at once on the newest; holds when no action came for action.timeout_s of steady time.
+    Lock-step: joins action, reward and joint state of a stamp, so that the choice never depends on arrival order, and
+    commands whole control steps. Real time: commands at robot.command.rate_hz.
     """
 
     consumers = {'action/executed': ('sim_node', 'learner_node', 'recorder_node')}
 
     def __init__(self) -> None:
         super().__init__('safety_node')
+        robot, safety = self.robot, self.config.safety
+        self._gate = Gate(safety, time.monotonic())
+        self._joints: dict[str, float] = {}
+        self._started = False
+        self._stated: tuple[str, str] | None = None
+        self._motion: ArmMotion | None = None
         self._direct = self.config.action.space == 'direct'
         if not self._direct:
-            self.consumers = {
-                **self.consumers,
-                self.robot.command.topic: ('sim_node',),
-                str(self.robot.gripper.topic): ('sim_node',),
-            }
-            self._controller = EeDeltaController(
-                ArmKinematics(self.robot), self.robot, self.config.action, self.config.control_period_s
-            )
-            self._arm = self.publisher(JointTrajectory, self.robot.command.topic, COMMAND)
-        self._gripper = None
-        if not self._direct and self.robot.gripper.topic:
-            self._gripper = self.publisher(JointTrajectory, self.robot.gripper.topic, COMMAND)
+            topics = [robot.command.topic, robot.gripper.topic]
+            self.consumers = {**self.consumers, **{topic: ('sim_node',) for topic in topics if topic}}
+            self._motion = ArmMotion(self.config, robot)
+            self._arm = make_arm_commander(self, robot)
+            self._gripper = make_gripper_commander(self, robot, self.config.control_period_s)
         self._executed = self.publisher(JointState, 'action/executed', STEP)
         self._state = self.create_publisher(DiagnosticArray, 'safety/state', LATCHED)
-        self._joints: dict[str, float] = {}
-        self._running = False
-        self._synced = False
-        self._holding: str | None = None
-        self._last_action = time.monotonic()
-        streams = ['action', 'reward'] if self._direct else ['action', 'reward', 'joints']
-        self._join = StampJoin(streams, self._on_step)
-        self.create_subscription(JointState, 'action/policy', lambda m: self._on_message('action', m), STEP)
-        self.create_subscription(JointState, 'reward', lambda m: self._on_message('reward', m), STEP)
-        if not self._direct:
-            qos = STEP if self.lockstep else SENSOR
-            self.create_subscription(JointState, 'joint_states', lambda m: self._on_message('joints', m), qos)
-        if not self.lockstep:
-            self.every(min(0.02, self.config.action.timeout_s / 4), self._watch)
-        self._hold('no episode')
+        self._driver = DriverStates(self, robot)
+        self._check = ActionCheck(self.specs.action.names, robot.base_frame, safety.max_action_age_s)
+        self._wrench = WrenchWatch(robot, safety.wrench_timeout_s)
+        self._watched = ['action/policy'] if self._direct else ['action/policy', robot.command.topic]
+        self._join = StampJoin(['policy', 'reward'] if self._direct else ['policy', 'reward', 'joints'], self._on_step)
+        self._declare_speed_scale()
+        self._subscribe()
+        self.create_service(Trigger, '~/clear_fault', self._on_clear)
+        self.create_service(Trigger, '~/estop', self._on_estop_service)
+        self.every(CHECK_PERIOD_S, self._check_surroundings)
+        if not self.lockstep and self._motion is not None:
+            self.every(self._motion.period_s, self._on_command_tick)
+        self._publish_state()
 
     def on_shutdown(self) -> None:
-        self._command_hold()
+        """Brake and hold: the arm's controller may keep the last command for ever."""
+        if self._motion is None or not self._started:
+            return
+        while not self._motion.at_rest:
+            self._send(self._motion.brake())
+            time.sleep(self._motion.period_s)
+        self._send(self._motion.brake())
+
+    def _subscribe(self) -> None:
+        for source in SOURCES:
+            self.create_subscription(JointState, f'action/{source}', lambda m, s=source: self._on_message(s, m), STEP)
+        self.create_subscription(JointState, 'reward', lambda m: self._on_message('reward', m), STEP)
+        # A switch may latch its state or repeat it: either must stop the arm.
+        for qos in (LATCHED, STEP):
+            self.create_subscription(Bool, 'estop', self._on_estop, qos)
+        if self._direct:
+            return
+        qos = STEP if self.lockstep else SENSOR
+        self.create_subscription(JointState, self.robot.joint_state_topic, lambda m: self._on_message('joints', m), qos)
+        if self._wrench.wanted and self.robot.wrench_topic:
+            self.create_subscription(WrenchStamped, self.robot.wrench_topic, self._on_wrench, SENSOR)
 
     def _on_message(self, stream: str, message: JointState) -> None:
         stamp = stamp_ns(message.header.stamp)
         try:
             values = read_named_vector(message)
+            if stream in SOURCES:
+                now = None if self.lockstep else self.get_clock().now().nanoseconds
+                self._check.require_fit(stream, values, stamp, message.header.frame_id, now)
         except ValueError as error:
             self._reject(f'{stream}: {error}')
             return
         if self.lockstep:
             self._join.offer(stream, stamp, values)
         elif stream == 'joints':
-            self._joints = values
+            self._on_joints(values)
         elif stream == 'reward':
-            self._set_running(values['running'] > 0.5)
+            self._on_running(values['running'] > 0.5)
         else:
-            self._on_action(stamp, values)
+            self._on_action(stream, stamp, values)
 
     def _on_step(self, stamp: int, values: dict[str, Any]) -> None:
-        self._joints = values.get('joints', {})
-        self._set_running(values['reward']['running'] > 0.5)
-        self._on_action(stamp, values['action'])
+        if not self._direct:
+            self._on_joints(values['joints'])
+        self._on_running(values['reward']['running'] > 0.5)
+        self._on_action('policy', stamp, values['policy'])
 
-    def _set_running(self, running: bool) -> None:
-        if running and not self._running:
-            self._synced = False
-        elif self._running and not running and not self.lockstep:
-            self._hold('no episode')
-        self._running = running
+    def _on_joints(self, values: dict[str, float]) -> None:
+        if all(np.isfinite(values.get(name, np.nan)) for name in self.robot.arm_joints):
+            self._joints = values
+            self._gate.on_joints(time.monotonic())
 
-    def _on_action(self, stamp: int, action: dict[str, float]) -> None:
-        self._last_action = time.monotonic()
+    def _on_running(self, running: bool) -> None:
+        self._gate.on_running(running)
+        if not running:
+            self._started = self._started and self._motion is not None and not self._motion.at_rest
+
+    def _on_wrench(self, message: WrenchStamped) -> None:
+        force, torque = message.wrench.force, message.wrench.torque
+        values = np.array([force.x, force.y, force.z, torque.x, torque.y, torque.z])
+        self._wrench.measured(values, time.monotonic())
+
+    def _on_action(self, source: str, stamp: int, action: dict[str, float]) -> None:
         names = self.specs.action.names
-        if not self._running or not (self._direct or self._joints):
+        if not self._gate.admits(source, time.monotonic()) or not (self._direct or self._joints):
             self._report(stamp, dict.fromkeys(names, 0.0), 'hold')
-            return
-        try:
-            requested = pick(action, names)
-            if not np.isfinite(requested).all():
-                raise ValueError(f'not finite: {action}')
-            executed, moved = self._execute(stamp, requested)
-        except (KeyError, ValueError) as error:
-            self._reject(f'action/policy: {error}')
-            self._report(stamp, dict.fromkeys(names, 0.0), 'hold')
-            return
-        self._leave_hold()
-        self._report(stamp, {**dict(zip(names, executed.tolist())), **moved}, 'policy')
+        else:
+            self._report(stamp, self._execute(stamp, pick(action, names)), source)
+        self._publish_state()
 
-    def _execute(self, stamp: int, requested: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
-        if self._direct:
-            return np.clip(requested, self.specs.action.low, self.specs.action.high), {}
+    def _execute(self, stamp: int, action: np.ndarray) -> dict[str, float]:
+        names = self.specs.action.names
+        if self._motion is None:
+            return dict(zip(names, np.clip(action, self.specs.action.low, self.specs.action.high).tolist()))
         measured = pick(self._joints, self.robot.arm_joints)
-        if not self._synced:
-            self._controller.sync(measured)
-            self._synced = True
-        command = self._controller.step(requested, measured)
-        period = self.config.control_period_s
-        self._arm.publish(_trajectory(self.robot.arm_joints, command.arm_rad, period, stamp))
-        if command.gripper_m is not None and self._gripper is not None:
+        if not self._started:
+            # The first command is where the arm is: taking over never jumps.
+            first = self._motion.start_at(measured)
+            if not self.lockstep:
+                self._send(first)
+            self._started = True
+        self._motion.push = self._push(measured)
+        target = self._motion.act(action, measured)
+        if self.lockstep:
+            self._arm.send(self._motion.whole_step(), stamp)
+        if target.gripper is not None:
             fingers = pick(self._joints, self.robot.gripper.joints)
-            way = float(np.abs(fingers - command.gripper_m).max())
-            duration = max(period, way / self.robot.gripper.speed)
-            goal = np.full(len(fingers), command.gripper_m)
-            self._gripper.publish(_trajectory(self.robot.gripper.joints, goal, duration, stamp))
-        return command.executed, {f'moved/ee.d{axis}': float(d) for axis, d in zip('xyz', command.moved_m)}
+            self._gripper.send(target.gripper, fingers, self._command_stamp(stamp))
+        moved = {f'moved/ee.d{axis}': float(way) for axis, way in zip('xyz', target.moved_m)}
+        limited = {f'limited/{name}': 1.0 for name in sorted(self._motion.limited_by)}
+        self._motion.limited_by.clear()
+        return {**dict(zip(names, target.executed.tolist())), **moved, **limited}
+
+    def _on_command_tick(self) -> None:
+        mode = self._gate.update(time.monotonic())
+        if self._motion is not None and self._started:
+            if mode in SOURCES:
+                self._motion.push = self._push(pick(self._joints, self.robot.arm_joints))
+                self._send(self._motion.tick())
+            else:
+                self._send(self._motion.brake())
+                # At rest the last command stands; the next motion starts from where the arm then is.
+                self._started = not self._motion.at_rest
+        self._publish_state()
+
+    def _push(self, measured: np.ndarray) -> np.ndarray | None:
+        if not self._wrench.wanted or self._motion is None:
+            return None
+        return self._wrench.push(self._motion.tool_rotation(measured))
+
+    def _send(self, setpoint: SetPoint) -> None:
+        self._arm.send(replace(setpoint, duration_s=OVERLAP * setpoint.duration_s), self._command_stamp(0))
+
+    def _command_stamp(self, step_stamp: int) -> int:
+        """See ArmCommander.send: a simulation drops commands from before its reset, a real arm takes them at once."""
+        if self.lockstep:
+            return step_stamp
+        return self.get_clock().now().nanoseconds if self.config.sim else 0
+
+    def _check_surroundings(self) -> None:
+        for topic in self._watched:
+            if self.count_publishers(topic) > 1:
+                name = self.resolve_topic_name(topic)
+                sentence = f'{self.count_publishers(topic)} publishers on {name}; stop all but one'
+                self._gate.latch('two_publishers', sentence, persists=lambda t=topic: self.count_publishers(t) > 1)
+        if (why := self._driver.blocked()) is not None:
+            self._gate.latch('driver', why, persists=lambda: self._driver.blocked() is not None)
+        if self._wrench.lost(time.monotonic()):
+            self._gate.latch('wrench_lost', 'no wrench', persists=lambda: self._wrench.lost(time.monotonic()))
+        self._gate.update(time.monotonic())
+        self._publish_state()
+
+    def _on_estop(self, message: Bool) -> None:
+        self._gate.on_estop(message.data, time.monotonic())
+        self._gate.update(time.monotonic())
+        self._publish_state()
+
+    def _on_estop_service(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._gate.latch('estop', 'stopped by the service; clear the fault to go on')
+        self._gate.update(time.monotonic())
+        self._publish_state()
+        response.success = True
+        return response
+
+    def _on_clear(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        refusal = self._gate.clear(time.monotonic())
+        response.success, response.message = refusal is None, refusal or ''
+        self._publish_state()
+        return response
+
+    def _declare_speed_scale(self) -> None:
+        span = FloatingPointRange(from_value=0.05, to_value=1.0)
+        descriptor = ParameterDescriptor(description='share of every speed limit', floating_point_range=[span])
+        self.declare_parameter('speed_scale', 1.0, descriptor)
+        if self._motion is not None:
+            self._motion.speed_scale = float(self.get_parameter('speed_scale').value)
+        self.add_post_set_parameters_callback(self._on_parameters)
+
+    def _on_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
+        for parameter in parameters:
+            if parameter.name == 'speed_scale' and self._motion is not None:
+                self._motion.speed_scale = float(parameter.value)
+        return SetParametersResult(successful=True)
 
     def _report(self, stamp: int, values: dict[str, float], source: str) -> None:
         self._executed.publish(write_named_vector({**values, f'by/{source}': 1.0}, stamp))
         self.status.count(f'executed_{source}')
-        if not self.lockstep and source == 'policy':
+        if not self.lockstep and source != 'hold':
             self.status.time_ms('loop', (self.get_clock().now().nanoseconds - stamp) * 1e-6)
-
-    def _watch(self) -> None:
-        if self._running and time.monotonic() - self._last_action > self.config.action.timeout_s:
-            self._hold('no action')
-
-    def _hold(self, cause: str) -> None:
-        if self._holding == cause:
-            return
-        self._holding = cause
-        self.status.count('holds')
-        self._command_hold()
-        self._synced = False
-        self._publish_state('hold', cause)
-
-    def _leave_hold(self) -> None:
-        if self._holding is not None:
-            self._holding = None
-            self._publish_state('policy', '')
-
-    def _command_hold(self) -> None:
-        if self._direct or not self._joints:
-            return
-        measured = pick(self._joints, self.robot.arm_joints)
-        stamp = 0 if self.lockstep else self.get_clock().now().nanoseconds
-        self._arm.publish(_trajectory(self.robot.arm_joints, measured, HOLD_TIME_S, stamp))
 
     def _reject(self, why: str) -> None:
         self.status.count('rejected_actions')
         self.get_logger().error(f'rejected: {why}', throttle_duration_sec=1.0)
 
-    def _publish_state(self, mode: str, cause: str) -> None:
-        status = DiagnosticStatus(name='safety_node: mode', message=mode, hardware_id=self.robot.name)
-        status.level = DiagnosticStatus.WARN if cause == 'no action' else DiagnosticStatus.OK
+    def _publish_state(self) -> None:
+        """Say so when the mode or its cause has changed."""
+        stated = (self._gate.mode, self._gate.cause)
+        if stated == self._stated:
+            return
+        self._stated = stated
+        mode, cause = stated
+        faults = self._gate.faults.faults
+        status = DiagnosticStatus(name='safety_node: mode', hardware_id=self.robot.name)
+        status.message = f'{mode}: {cause}' if cause else mode
+        status.level = DiagnosticStatus.ERROR if faults else DiagnosticStatus.OK
+        if cause == 'no action':
+            status.level = DiagnosticStatus.WARN
+        status.values = [KeyValue(key='mode', value=mode)]
+        status.values += [KeyValue(key=f'fault/{fault.code}', value=fault.sentence) for fault in faults]
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
-        if cause:
-            status.message = f'{mode}: {cause}'
         self._state.publish(message)
-
-
-def _trajectory(names: list[str], positions: np.ndarray, duration_s: float, stamp: int) -> JointTrajectory:
-    """One point, reached at rest after `duration_s`: what a joint_trajectory_controller interpolates to."""
-    seconds = int(duration_s)
-    point = JointTrajectoryPoint(time_from_start=Duration(sec=seconds, nanosec=int((duration_s - seconds) * 1e9)))
-    point.positions = array('d', positions)
-    point.velocities = array('d', [0.0] * len(names))
-    return JointTrajectory(header=to_header(stamp), joint_names=names, points=[point])
+        self.status.values.update(mode=mode, faults=[fault.code for fault in faults])
+        if mode == 'hold':
+            self.status.count('holds')
+        for fault in faults:
+            self.get_logger().error(f'{fault.code}: {fault.sentence}', once=True)
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ class GraphNode(Node):
         self.role: str = self.parameter('role', 'train', 'train, eval or record')
         self.peers: list[str] = [peer for peer in self.parameter('peers', [''], 'nodes of this run') if peer]
         self.lockstep = self.config.clock == 'lockstep'
-        self.status = Status(name, self.run_dir / 'status')
+        self.status = Status(self.get_name(), self.run_dir / 'status')
         self.exit_code: int | None = None
         self.ready = False
         self._awaited: dict[Publisher, int] = {}

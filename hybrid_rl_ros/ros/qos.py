@@ -1,4 +1,4 @@
-"""The four kinds of quality of service in the graph."""
+"""The kinds of quality of service in the graph."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 # Real sensors: only the newest counts, whatever the driver offers.
 SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+# Our own cameras: a reliable subscriber, such as RViz, hears nothing from a best-effort publisher.
+CAMERA = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 # Steps of an episode: every one counts.
 STEP = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 # Commands to the robot: the newest, delivered.

@@ -25,6 +25,7 @@ class Status:
         self._written: dict[str, int] = defaultdict(int)
         self.counters: dict[str, int] = defaultdict(int)
         self.values: dict[str, Any] = {}
+        self.warning = ''
 
     def count(self, name: str, by: int = 1) -> None:
         self.counters[name] += by
@@ -49,11 +50,11 @@ class Status:
         os.replace(temporary, path)
 
     def diagnostics(self, hardware_id: str) -> DiagnosticStatus:
-        """This node's entry for a DiagnosticArray: level WARN once anything was dropped."""
-        dropped = sum(value for name, value in self.counters.items() if name.startswith('dropped'))
+        """This node's entry for a DiagnosticArray: level WARN once a `dropped_*` was counted, and while it warns."""
+        dropped = sum(value for name, value in self.counters.items() if name.startswith('dropped_'))
         status = DiagnosticStatus(name=f'{self._node}: graph', hardware_id=hardware_id)
-        status.level = DiagnosticStatus.WARN if dropped else DiagnosticStatus.OK
-        status.message = f'{dropped} dropped' if dropped else 'running'
+        status.level = DiagnosticStatus.WARN if dropped or self.warning else DiagnosticStatus.OK
+        status.message = self.warning or (f'{dropped} dropped' if dropped else 'running')
         status.values = [KeyValue(key=name, value=str(value)) for name, value in self.counters.items()]
         for name in self._samples:
             timing = self._timing(name)

@@ -17,7 +17,7 @@ def make_simulation(config: Config, robot: RobotConfig, seed: int) -> Simulation
     sim = config.sim
     if sim is None:
         raise UserError('sim: null means a real robot; there is nothing to simulate')
-    cameras = {name: (camera.height, camera.width) for name, camera in config.observation.cameras.items()}
+    cameras = {name: (camera.height, camera.width) for name, camera in config.observation.driver_cameras.items()}
     if sim.gl == 'off' and cameras:
         raise UserError(
             f'sim.gl: off means no cameras, but observation.cameras lists {", ".join(cameras)}; change one of them'

@@ -152,10 +152,11 @@ def _make_environment(config: Config, render: bool) -> gymnasium.Env:
 
 
 def _camera_sizes(config: Config) -> dict[str, tuple[int, int]]:
-    for name in config.observation.cameras:
+    cameras = config.observation.driver_cameras
+    for name in cameras:
         if name != CAMERA:
             raise UserError(f'observation.cameras: a Gymnasium environment has no {name!r}, only {CAMERA!r}')
-    return {name: (camera.height, camera.width) for name, camera in config.observation.cameras.items()}
+    return {name: (camera.height, camera.width) for name, camera in cameras.items()}
 
 
 def _require_box(space: gymnasium.Space, kind: str, config: Config) -> gymnasium.spaces.Box:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hybrid_rl_ros.config import Config
-from hybrid_rl_ros.control.ee_delta import EeDeltaController
-from hybrid_rl_ros.control.kinematics import ArmKinematics
+from hybrid_rl_ros.control.arm_motion import ArmMotion
 from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.sim.backend import NamedVector, Simulation
 from hybrid_rl_ros.sim.experts import Expert
@@ -14,32 +13,30 @@ from hybrid_rl_ros.sim.factory import make_simulation
 
 
 class ArmLoop:
-    """One simulation and one controller at the control rate of `config`."""
+    """One simulation and one gate's motion at the control rate of `config`."""
 
     def __init__(self, config: Config, seed: int = 7) -> None:
         self.config = config
         self.robot = load_robot(config.robot)
         self.sim: Simulation = make_simulation(config, self.robot, seed)
-        self._controller = EeDeltaController(
-            ArmKinematics(self.robot), self.robot, config.action, config.control_period_s
-        )
+        self._motion = ArmMotion(config, self.robot)
 
     def measured_rad(self) -> np.ndarray:
         return self.sim.joint_state().position[: len(self.robot.arm_joints)]
 
     def reset(self, index: int) -> NamedVector:
         self.sim.reset(index)
-        self._controller.sync(self.measured_rad())
+        self._motion.start_at(self.measured_rad())
         return self.sim.task_state()
 
     def step(self, action: np.ndarray) -> NamedVector:
         period = self.config.control_period_s
-        command = self._controller.step(action, self.measured_rad())
-        self.sim.command_joints(self.robot.arm_joints, command.arm_rad, period)
-        if command.gripper_m is not None:
+        target = self._motion.act(action, self.measured_rad())
+        self.sim.command_joints(self.robot.arm_joints, self._motion.whole_step().position_rad, period)
+        if target.gripper is not None:
             fingers = self.sim.joint_state().position[len(self.robot.arm_joints) :]
-            way = np.abs(fingers - command.gripper_m).max()
-            goal = np.full(len(fingers), command.gripper_m)
+            way = np.abs(fingers - target.gripper).max()
+            goal = np.full(len(fingers), target.gripper)
             self.sim.command_joints(self.robot.gripper.joints, goal, max(period, way / self.robot.gripper.speed))
         self.sim.advance(period)
         return self.sim.task_state()

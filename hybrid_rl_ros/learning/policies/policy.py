@@ -6,11 +6,15 @@ import copy
 import hashlib
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hybrid_rl_ros.data.specs import Observation, Specs
@@ -19,6 +23,8 @@ from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.networks.mlp import GaussianActor
 
 FORMAT = 1
+# What reading and building from bytes of any content may raise.
+BAD_BYTES = (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, SafetensorError)
 
 
 class PolicyNetwork(nn.Module):
@@ -35,6 +41,43 @@ class PolicyNetwork(nn.Module):
         return torch.cat([state, self.encoders(images, len(state))], dim=-1)
 
 
+@dataclass(frozen=True)
+class PublishedPolicy:
+    """A policy as its bytes carry it, checked but not built. `sha256` is that of the weights alone."""
+
+    head: dict[str, Any]
+    specs: Specs
+    version: int
+    weights: dict[str, Tensor]
+    sha256: str
+
+    @property
+    def architecture(self) -> str:
+        return architecture_of(self.head, self.specs)
+
+    @classmethod
+    def read(cls, data: bytes, where: str) -> PublishedPolicy:
+        """Raises UserError for anything that is not whole, as it was written, and finite."""
+        try:
+            weights = safetensors.torch.load(data)
+            head = json.loads(_metadata(data)['policy'])
+            if head['format'] != FORMAT:
+                raise ValueError(f'format {head["format"]}, expected {FORMAT}')
+            sha256 = _weights_sha256(weights)
+            # Files of earlier versions carry no sum.
+            if (expected := head.pop('sha256', None)) and expected != _sum_of(head, sha256):
+                raise ValueError('its SHA-256 is not the one it was written with')
+            specs, version = Specs.model_validate(head['specs']), int(head['version'])
+            if not 0 <= version < 2**32 or any(tensor.dtype != torch.float32 for tensor in weights.values()):
+                raise ValueError('its version or the type of its weights is not of this format')
+        except BAD_BYTES as error:
+            raise not_a_policy(where, error) from None
+        spoilt = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+        if spoilt:
+            raise UserError(f'{where}: the weights {spoilt[0]!r} are not finite')
+        return cls(head, specs, version, weights, sha256)
+
+
 class Policy:
     """A frozen network with its specs. `version` counts the publications of one run."""
 
@@ -46,12 +89,18 @@ class Policy:
 
     @classmethod
     def build(cls, specs: Specs, features: int, hidden: list[int], kind: str) -> Policy:
+        """With fresh weights."""
         head: dict[str, object] = {'kind': kind, 'features': features, 'hidden': hidden}
         return cls(PolicyNetwork(specs, features, hidden), specs, head)
 
     @property
     def kind(self) -> str:
         return str(self._head['kind'])
+
+    @property
+    def architecture(self) -> str:
+        """Equal for policies that differ in nothing but their weights and version."""
+        return architecture_of(self._head, self.specs)
 
     @torch.inference_mode()
     def act(
@@ -66,35 +115,34 @@ class Policy:
         return self.specs.action.denormalise(action.numpy())
 
     def weights_sha256(self) -> str:
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.network.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return _weights_sha256(self.network.state_dict())
 
     def to_bytes(self, version: int | None = None) -> bytes:
         head = {**self._head, 'format': FORMAT, 'version': self.version if version is None else version}
         head['specs'] = self.specs.model_dump(mode='json')
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        head['sha256'] = _sum_of(head, _weights_sha256(tensors))
         return safetensors.torch.save(tensors, {'policy': json.dumps(head)})
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = 'policy') -> Policy:
-        """Raises UserError for anything that is not a whole policy with finite weights."""
+        """Raises UserError for anything that is not a whole policy, as it was written, with finite weights."""
+        return cls.from_published(PublishedPolicy.read(data, where), where)
+
+    @classmethod
+    def from_published(cls, published: PublishedPolicy, where: str) -> Policy:
+        """Raises UserError if the weights do not fit the architecture that they come with."""
+        head = published.head
         try:
-            tensors = safetensors.torch.load(data)
-            head = json.loads(_metadata(data)['policy'])
-            if head['format'] != FORMAT:
-                raise ValueError(f'format {head["format"]}, expected {FORMAT}')
-            specs = Specs.model_validate(head['specs'])
-            policy = cls.build(specs, head['features'], head['hidden'], head['kind'])
-            policy.network.load_state_dict(tensors)
-        except (KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-            raise UserError(f'{where}: not a policy of hybrid_rl_ros: {" ".join(str(error).split())}') from None
-        spoilt = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-        if spoilt:
-            raise UserError(f'{where}: the weights {spoilt[0]!r} are not finite')
-        policy.version = head['version']
+            # On no device and so without the work of drawing first weights.
+            with torch.device('meta'):
+                policy = cls.build(published.specs, head['features'], head['hidden'], head['kind'])
+            # Cloned into aligned memory: a matrix product may round differently from one alignment to another.
+            weights = {name: tensor.clone() for name, tensor in published.weights.items()}
+            policy.network.load_state_dict(weights, assign=True)
+        except BAD_BYTES as error:
+            raise not_a_policy(where, error) from None
+        policy.version = published.version
         return policy
 
     def save(self, path: Path, version: int | None = None) -> None:
@@ -107,6 +155,14 @@ class Policy:
         except OSError as error:
             raise UserError(f'{path}: cannot be read: {error.strerror}') from None
         return cls.from_bytes(data, str(path))
+
+
+def architecture_of(head: Mapping[str, Any], specs: Specs) -> str:
+    return json.dumps([head['features'], head['hidden'], specs.model_dump(mode='json')])
+
+
+def not_a_policy(where: str, error: object) -> UserError:
+    return UserError(f'{where}: not a policy of hybrid_rl_ros: {" ".join(str(error).split())}')
 
 
 def normalised_states(states: np.ndarray, specs: Specs) -> np.ndarray:
@@ -127,6 +183,19 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def _weights_sha256(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _sum_of(head: Mapping[str, object], weights_sha256: str) -> str:
+    """Over everything: the weights, and what the head says of them."""
+    return hashlib.sha256(json.dumps([head, weights_sha256], sort_keys=True).encode()).hexdigest()
 
 
 def _metadata(data: bytes) -> dict[str, str]:

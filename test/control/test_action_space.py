@@ -1,4 +1,4 @@
-"""The action space ee_delta: bounds, workspace, speed, and where it starts."""
+"""What actions mean: bounds, workspace, speed, and where it starts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hybrid_rl_ros.config import ActionConfig
-from hybrid_rl_ros.control.ee_delta import EeDeltaController
+from hybrid_rl_ros.control.action_space import make_action_space
 from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.robot_config import load_robot
 
@@ -17,7 +17,7 @@ HOME = np.array(ROBOT.home_rad)
 
 @pytest.fixture
 def controller():
-    controller = EeDeltaController(KINEMATICS, ROBOT, ActionConfig(), period_s=0.1)
+    controller = make_action_space(KINEMATICS, ROBOT, ActionConfig(), period_s=0.1)
     controller.sync(HOME)
     return controller
 
@@ -29,7 +29,7 @@ def tool(joints_rad: np.ndarray) -> np.ndarray:
 def test_a_zero_action_stays_at_the_measured_state(controller):
     command = controller.step(np.array([0.0, 0.0, 0.0, 1.0]), HOME)
     assert np.allclose(command.arm_rad, HOME, atol=1e-4)
-    assert command.gripper_m == ROBOT.gripper.open
+    assert command.gripper == ROBOT.gripper.open
 
 
 def test_an_action_moves_the_tool_by_itself_and_keeps_its_orientation(controller):
@@ -38,7 +38,7 @@ def test_an_action_moves_the_tool_by_itself_and_keeps_its_orientation(controller
     assert np.allclose(tool(command.arm_rad) - tool(HOME), delta, atol=1e-5)
     rotation = KINEMATICS.tool_pose(command.arm_rad).rotation
     assert np.allclose(rotation, KINEMATICS.tool_pose(HOME).rotation, atol=1e-4)
-    assert command.gripper_m == ROBOT.gripper.closed
+    assert command.gripper == ROBOT.gripper.closed
 
 
 def test_the_tool_never_leaves_the_workspace_whatever_is_asked(controller):

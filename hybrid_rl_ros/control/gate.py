@@ -1,0 +1,122 @@
+"""Who may move the arm: the modes, the watchdogs and the latched faults. Knows nothing of ROS or of joints.
+
+hold ──action of the active source while an episode runs──► policy | teleop | reset
+  ▲                                                              │
+  └────silence, no episode, a fault─────────────────────────────┘        estop from anywhere, until cleared
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hybrid_rl_ros.config import SafetyConfig
+from hybrid_rl_ros.control.faults import FaultLatch
+from hybrid_rl_ros.control.watchdog import Watchdog
+
+# Who wins when several speak: a person over a routine over the policy.
+SOURCES = ('teleop', 'reset', 'policy')
+
+
+class Gate:
+    """Decides the mode. Every method takes the steady time `now_s`.
+
+    `mode`: hold, policy, teleop, reset or estop. `cause`: why the arm is held, or ''.
+    """
+
+    def __init__(self, config: SafetyConfig, now_s: float) -> None:
+        self._config = config
+        self.faults = FaultLatch()
+        self._actions = {source: Watchdog(config.action_timeout_s, now_s) for source in SOURCES}
+        self._joints = Watchdog(config.joint_state_timeout_s, now_s)
+        self._heartbeat = Watchdog(config.estop_heartbeat_s or 0.0, now_s)
+        self._pressed = False
+        self._running = False
+        self._acting = False
+        self.mode = 'hold'
+        self.cause = 'no action yet'
+
+    @property
+    def moving(self) -> bool:
+        return self.mode in SOURCES
+
+    def on_joints(self, now_s: float) -> None:
+        self._joints.fed(now_s)
+
+    def on_estop(self, pressed: bool, now_s: float) -> None:
+        self._heartbeat.fed(now_s)
+        self._pressed = pressed
+        if pressed:
+            self.faults.latch('estop', 'the e-stop was pressed; release it and clear the fault', lambda: self._pressed)
+
+    def on_running(self, running: bool) -> None:
+        """Whether an episode is under way; the policy is heard only then."""
+        if running and not self._running:
+            self._acting = False
+        self._running = running
+
+    def admits(self, source: str, now_s: float) -> bool:
+        """An action of `source` has come: feed its watchdog, and say whether it may move the arm."""
+        self._actions[source].fed(now_s)
+        if source == 'policy':
+            self._acting = True
+        self.update(now_s)
+        return self.mode == source
+
+    def update(self, now_s: float) -> str:
+        """Look at every watchdog, and return the mode."""
+        self._latch_what_is_wrong(now_s)
+        if self.faults:
+            codes = [fault.code for fault in self.faults.faults]
+            self.mode = 'estop' if {'estop', 'estop_silent'} & set(codes) else 'hold'
+            self.cause = ', '.join(codes)
+        else:
+            speaking = next(iter(self._speaking(now_s)), None)
+            self.mode = speaking or 'hold'
+            self.cause = '' if speaking else self._why_silent()
+        return self.mode
+
+    def latch(self, code: str, sentence: str, **persists: object) -> bool:
+        """Latch a fault from outside: a second publisher, a driver's state, a wrench."""
+        return self.faults.latch(code, sentence, **persists)  # type: ignore[arg-type]
+
+    def clear(self, now_s: float) -> str | None:
+        """Clear the faults; why not, or None."""
+        refusal = self.faults.clear()
+        if refusal is None:
+            # What was said before the fault is not what anybody wants now.
+            for watchdog in self._actions.values():
+                watchdog.ever = False
+            self._acting = False
+            self.update(now_s)
+        return refusal
+
+    def _speaking(self, now_s: float) -> Iterable[str]:
+        for source in SOURCES:
+            heard = self._actions[source].ever and not self._actions[source].expired(now_s)
+            if heard and (source != 'policy' or self._running):
+                yield source
+
+    def _why_silent(self) -> str:
+        if not self._running:
+            return 'no episode'
+        return 'no action' if self._acting else 'no action yet'
+
+    def _latch_what_is_wrong(self, now_s: float) -> None:
+        if self._joints.ever and self._joints.expired(now_s):
+            self.faults.latch(
+                'joint_states_lost',
+                f'no joint state for {self._config.joint_state_timeout_s:g} s; look at the robot driver',
+                lambda: not self._joints.ever,
+            )
+            self._joints.ever = False
+        policy = self._actions['policy']
+        if self._running and self._acting and policy.silent_s(now_s) > self._config.latch_after_s:
+            self.faults.latch('action_lost', f'no action for {self._config.latch_after_s:g} s; look at inference_node')
+        beat = self._config.estop_heartbeat_s
+        if beat is not None and self._heartbeat.ever and self._heartbeat.expired(now_s):
+            self._heartbeat.ever = False
+            self.faults.latch(
+                'estop_silent',
+                f'the e-stop was silent for {beat:g} s; look at its publisher',
+                lambda: not self._heartbeat.ever,
+            )

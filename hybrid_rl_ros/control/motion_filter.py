@@ -1,0 +1,147 @@
+"""The motion filter: joint set-points at the command rate that stay inside every limit, whatever is asked for.
+
+Its promise rests on one rule: a velocity is taken only if braking at once from it would end inside every region. If
+nothing that leads towards the goal passes, the arm brakes, which the step before has already checked.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybrid_rl_ros.control.kinematics import ArmKinematics
+from hybrid_rl_ros.control.regions import Region
+from hybrid_rl_ros.robot_config import RobotConfig
+
+# Shares of the way from braking to what is wished for that are tried in turn.
+TRIED_SHARES = (1.0, 0.5, 0.2)
+EDGE = 1e-9
+
+
+@dataclass(frozen=True)
+class Motion:
+    """The next set-point: position_rad and velocity_rad_s (J,), and the limits that changed what was asked for."""
+
+    position_rad: np.ndarray
+    velocity_rad_s: np.ndarray
+    limited_by: tuple[str, ...]
+
+
+class MotionFilter:
+    """Follows a goal within joint position, speed and acceleration, tool speed, and the regions.
+
+    `start_at` says where the arm stands; each `step` moves on by one period. Vectors are (J,), rad and s.
+    """
+
+    def __init__(self, robot: RobotConfig, kinematics: ArmKinematics, regions: list[Region], period_s: float) -> None:
+        margin = robot.limits.joint_margin_rad
+        self._kinematics, self._regions = kinematics, regions
+        self._period_s = period_s
+        self._lower, self._upper = kinematics.lower_rad + margin, kinematics.upper_rad - margin
+        self._max_speed = np.array(robot.joint_speeds_rad_s)
+        self._max_change = np.array(robot.joint_accelerations_rad_s2) * period_s
+        self._max_tool_speed = robot.limits.ee_speed_m_s
+        self.position = np.array(robot.home_rad, dtype=float)
+        self.velocity = np.zeros_like(self.position)
+
+    @property
+    def at_rest(self) -> bool:
+        return not self.velocity.any()
+
+    def start_at(self, measured_rad: np.ndarray) -> None:
+        """Stand still where the arm was measured. Raises ValueError for anything but J finite numbers."""
+        self.position = self._checked(measured_rad).copy()
+        self.velocity = np.zeros_like(self.position)
+
+    def step(
+        self, goal_rad: np.ndarray, left_s: float = 0.0, speed_scale: float = 1.0, push: np.ndarray | None = None
+    ) -> Motion:
+        """One period towards `goal_rad`, to be reached in `left_s` (0 for as soon as the limits let it).
+
+        `push` (3,): direction in the base frame in which the surroundings push the tool too hard; while it is given,
+        the tool moves along it or not at all. Raises ValueError for a goal that is not J finite numbers.
+        """
+        goal = self._checked(goal_rad)
+        wish, limited_by = self._wish(goal, left_s, speed_scale)
+        braking = self._braking()
+        for share in TRIED_SHARES:
+            velocity = braking + share * (wish - braking)
+            refusal = self._refusal(velocity, push)
+            if refusal is None:
+                return self._move(velocity, limited_by)
+            if refusal not in limited_by:
+                limited_by = [*limited_by, refusal]
+        return self._move(braking, limited_by)
+
+    def brake(self) -> Motion:
+        """One period of slowing down as fast as the accelerations allow."""
+        return self._move(self._braking(), [])
+
+    def _wish(self, goal: np.ndarray, left_s: float, speed_scale: float) -> tuple[np.ndarray, list[str]]:
+        limited_by = []
+        inside = np.clip(goal, self._lower, self._upper)
+        if (np.abs(inside - goal) > EDGE).any():
+            limited_by.append('joint_position')
+        way = inside - self.position
+        if left_s > 0.0:
+            wish = way / max(left_s, self._period_s)
+        else:
+            # As fast as it can still stop at the goal.
+            wish = np.sign(way) * np.minimum(np.abs(way) / self._period_s, self._stopping_speed(np.abs(way)))
+        top = self._max_speed * speed_scale
+        fastest = (np.abs(wish) / top).max()
+        tool_speed = float(np.linalg.norm(self._kinematics.tool_velocity(self.position, wish)))
+        fastest_tool = tool_speed / (self._max_tool_speed * speed_scale)
+        if fastest > 1.0 or fastest_tool > 1.0:
+            limited_by.append('joint_speed' if fastest >= fastest_tool else 'ee_speed')
+            wish = wish / max(fastest, fastest_tool)
+        up = self._stopping_speed(np.maximum(self._upper - self.position, 0.0))
+        down = self._stopping_speed(np.maximum(self.position - self._lower, 0.0))
+        wish = np.clip(wish, -down, up)
+        # What is faster than the limits already (a limit was lowered) can only be slowed down.
+        return np.clip(wish, self.velocity - self._max_change, self.velocity + self._max_change), limited_by
+
+    def _refusal(self, velocity: np.ndarray, push: np.ndarray | None) -> str | None:
+        """Why `velocity` must not be taken, or None."""
+        if push is not None and self._kinematics.tool_velocity(self.position, velocity) @ push < -EDGE:
+            return 'wrench'
+        postures = self._stopping_postures(velocity)
+        for region in self._regions:
+            worst = max(region.excess(posture) for posture in postures)
+            # From outside, back is allowed and further out is not.
+            if worst > EDGE and worst > region.excess(self.position) - EDGE:
+                return region.name
+        return None
+
+    def _stopping_postures(self, velocity: np.ndarray) -> list[np.ndarray]:
+        """Half way through and at the end of braking from `velocity`, each joint as fast as it can."""
+        periods = math.ceil((np.abs(velocity) / self._max_change).max() - EDGE) + 1
+        return [self._after_braking(velocity, count) for count in {max(1, periods // 2), periods}]
+
+    def _after_braking(self, velocity: np.ndarray, periods: int) -> np.ndarray:
+        speed = np.abs(velocity)
+        moving = np.minimum(np.ceil(speed / self._max_change), periods)
+        way = moving * speed - self._max_change * moving * (moving - 1) / 2.0
+        return self.position + np.sign(velocity) * way * self._period_s
+
+    def _stopping_speed(self, way_rad: np.ndarray) -> np.ndarray:
+        """The greatest speed with which each joint, braking from the next period on, stops within `way_rad`."""
+        units = way_rad / (self._max_change * self._period_s)
+        whole = np.floor((np.sqrt(1.0 + 8.0 * units) - 1.0) / 2.0)
+        return self._max_change * (whole / 2.0 + units / (whole + 1.0))
+
+    def _braking(self) -> np.ndarray:
+        return np.sign(self.velocity) * np.maximum(np.abs(self.velocity) - self._max_change, 0.0)
+
+    def _move(self, velocity: np.ndarray, limited_by: list[str]) -> Motion:
+        self.position = self.position + velocity * self._period_s
+        self.velocity = velocity
+        return Motion(self.position, velocity, tuple(limited_by))
+
+    def _checked(self, joints_rad: np.ndarray) -> np.ndarray:
+        joints = np.asarray(joints_rad, dtype=float)
+        if joints.shape != self._lower.shape or not np.isfinite(joints).all():
+            raise ValueError(f'expected {len(self._lower)} finite joint positions, got {joints.tolist()}')
+        return joints
