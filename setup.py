@@ -53,6 +53,8 @@ setup(
         'safetensors',
         'rich',
         'pin',
+        'onnxruntime',
+        'onnx',
     ],
     extras_require={
         'ros': ['ros-rclpy[fastrtps]==7.1.6', 'ros-std-srvs==5.3.6', *(f'ros-{m}-msgs==5.3.6' for m in ROS_MESSAGES)],

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from hybrid_rl_ros.bench_result import bench_result, bench_row, write_result
 from hybrid_rl_ros.bringup import Bringup, NodeProcess, node_status, nodes_of_run, prepare_run, resolve_specs, running
 from hybrid_rl_ros.config import Config, load_config
 from hybrid_rl_ros.config_file import share_folder
@@ -32,20 +29,14 @@ def bench_loop(as_json: bool, seconds: float) -> None:
     realtime = ['clock=realtime', 'control_rate_hz=20', CAMERAS, *LEARNING]
     cameras = load_config(share_folder('config') / 'sim_lift.yaml', realtime)
     rows = [_lockstep_row(state), *_realtime_rows(cameras, seconds)]
-    machine = {'cpu': platform.processor() or platform.machine(), 'cores': os.cpu_count()}
-    result = {'bench': 'loop', 'machine': machine, 'rows': rows}
-    if as_json:
-        sys.stdout.write(json.dumps(result) + '\n')
-        return
-    for row in rows:
-        sys.stdout.write(f'{row["name"]}: {row["ours_ms"]:.2f} ms (n {row["n"]}{_extras(row)})\n')
+    write_result(bench_result('loop', rows), as_json)
 
 
 def _lockstep_row(config: Config) -> dict[str, Any]:
     status = _run(config, 'eval', nodes_of_run(config, 'eval', expert=config.task), LOCKSTEP_SECONDS)
     timing = status['sim_node']['timings']['cycle']
     rate = 1e3 / timing['p50_ms']
-    return _row('lockstep state, one step', timing['p50_ms'], timing['n'], steps_per_s=round(rate, 1))
+    return bench_row('lockstep state, one step', timing['p50_ms'], timing['n'], steps_per_s=round(rate, 1))
 
 
 def _realtime_rows(config: Config, seconds: float) -> list[dict[str, Any]]:
@@ -56,11 +47,7 @@ def _realtime_rows(config: Config, seconds: float) -> list[dict[str, Any]]:
         'updates': status['learner_node'].get('updates', 0),
     }
     name = 'real time 20 Hz, two 128x128 cameras, stamp to executed'
-    return [_row(f'{name}, {p}', timing[f'{p}_ms'], timing['n'], **lost) for p in ('p50', 'p99')]
-
-
-def _row(name: str, ours_ms: float, n: int, **extras: Any) -> dict[str, Any]:
-    return {'name': name, 'ours_ms': ours_ms, 'peer': None, 'peer_ms': None, 'ratio': None, 'n': n, **extras}
+    return [bench_row(f'{name}, {p}', timing[f'{p}_ms'], timing['n'], **lost) for p in ('p50', 'p99')]
 
 
 def _run(config: Config, role: str, nodes: list[NodeProcess], seconds: float) -> dict[str, dict[str, Any]]:
@@ -80,8 +67,3 @@ def _run(config: Config, role: str, nodes: list[NodeProcess], seconds: float) ->
                 bringup.check()
                 time.sleep(0.1)
         return {node.name: node_status(run, node.name) for node in nodes}
-
-
-def _extras(row: dict[str, Any]) -> str:
-    known = {'name', 'ours_ms', 'peer', 'peer_ms', 'ratio', 'n'}
-    return ''.join(f', {name} {value}' for name, value in row.items() if name not in known)

@@ -13,7 +13,6 @@ from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
 
 LATER = {
     'data': 'import, export and inspection of datasets',
-    'doctor': 'the check of a set-up',
 }
 
 
@@ -84,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument('--seconds', type=float, default=60.0, help='length of the real-time part')
     bench.set_defaults(call=_bench)
 
+    doctor = commands.add_parser('doctor', help='what is wrong with this set-up, and the mend')
+    doctor.add_argument('--config', type=Path, help='the run that is wanted')
+    doctor.add_argument('--robot', help='a robot by its name in config/robots/ or its file; it is looked for over ROS')
+    doctor.add_argument('--json', action='store_true')
+    doctor.set_defaults(call=_doctor)
+
     for name, what in LATER.items():
         later = commands.add_parser(name, help=f'{what} (comes with a later version)')
         later.add_argument('rest', nargs=argparse.REMAINDER)
@@ -138,7 +143,18 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from hybrid_rl_ros.doctor import doctor
+
+    return doctor(options.config, options.robot, options.json)
+
+
 def _bench(options: argparse.Namespace) -> int:
+    if options.name == 'inference':
+        from hybrid_rl_ros.bench_inference import bench_inference
+
+        bench_inference(options.json)
+        return 0
     if options.name != 'loop':
         return _not_yet(f'bench {options.name}', 'this figure')
     from hybrid_rl_ros.bench_loop import bench_loop

@@ -48,6 +48,9 @@ class ObservationConfig(Section):
     state: list[str] = []
     cameras: dict[str, CameraConfig] = {}
     max_age_s: float = Field(0.5, gt=0, description='real time: a stream older than this stops observations')
+    frozen_after_s: float = Field(
+        1.0, gt=0, description='a real camera that repeats one picture this long stops observations'
+    )
     topic_timeout_s: float = Field(5.0, gt=0, description='give up when nobody publishes a stream this long')
 
     @property
@@ -75,7 +78,7 @@ class SafetyConfig(Section):
 
     action_timeout_s: float = Field(0.15, gt=0, description='brake when no action came for this long')
     latch_after_s: float = Field(1.0, gt=0, description='silence beyond this must be cleared by a person')
-    joint_state_timeout_s: float = Field(0.15, gt=0)
+    joint_state_timeout_s: float = Field(0.15, gt=0, description='brake when no joint state came for this long')
     wrench_timeout_s: float = Field(0.15, gt=0)
     max_action_age_s: float = Field(0.3, gt=0, description='an action stamped earlier is rejected')
     estop_heartbeat_s: float | None = Field(
@@ -214,7 +217,7 @@ class Config(Section):
         for name, camera in self.observation.cameras.items():
             if camera.source is not None and self.clock == 'lockstep':
                 raise ValueError(f'observation.cameras.{name}.source: a camera does not wait; it needs clock: realtime')
-            if camera.source is not None and not name.isidentifier():
+            if camera.source is not None and not (name.isidentifier() and name.isascii()):
                 raise ValueError(f'observation.cameras.{name}: expected a name of letters, digits and _ only')
         return self
 

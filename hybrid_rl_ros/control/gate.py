@@ -25,6 +25,7 @@ class Gate:
 
     def __init__(self, config: SafetyConfig, now_s: float) -> None:
         self._config = config
+        self._now_s = now_s
         self.faults = FaultLatch()
         self._actions = {source: Watchdog(config.action_timeout_s, now_s) for source in SOURCES}
         self._joints = Watchdog(config.joint_state_timeout_s, now_s)
@@ -64,6 +65,7 @@ class Gate:
 
     def update(self, now_s: float) -> str:
         """Look at every watchdog, and return the mode."""
+        self._now_s = now_s
         self._latch_what_is_wrong(now_s)
         if self.faults:
             codes = [fault.code for fault in self.faults.faults]
@@ -72,7 +74,7 @@ class Gate:
         else:
             speaking = next(iter(self._speaking(now_s)), None)
             self.mode = speaking or 'hold'
-            self.cause = '' if speaking else self._why_silent()
+            self.cause = '' if speaking else self._why_silent(now_s)
         return self.mode
 
     def latch(self, code: str, sentence: str, **persists: object) -> bool:
@@ -81,6 +83,7 @@ class Gate:
 
     def clear(self, now_s: float) -> str | None:
         """Clear the faults; why not, or None."""
+        self._now_s = now_s
         refusal = self.faults.clear()
         if refusal is None:
             # What was said before the fault is not what anybody wants now.
@@ -91,32 +94,29 @@ class Gate:
         return refusal
 
     def _speaking(self, now_s: float) -> Iterable[str]:
+        if self._joints.ever and self._joints.expired(now_s):
+            return
         for source in SOURCES:
             heard = self._actions[source].ever and not self._actions[source].expired(now_s)
             if heard and (source != 'policy' or self._running):
                 yield source
 
-    def _why_silent(self) -> str:
+    def _why_silent(self, now_s: float) -> str:
         if not self._running:
             return 'no episode'
+        if self._joints.ever and self._joints.expired(now_s):
+            return 'no joint state'
         return 'no action' if self._acting else 'no action yet'
 
     def _latch_what_is_wrong(self, now_s: float) -> None:
-        if self._joints.ever and self._joints.expired(now_s):
-            self.faults.latch(
-                'joint_states_lost',
-                f'no joint state for {self._config.joint_state_timeout_s:g} s; look at the robot driver',
-                lambda: not self._joints.ever,
-            )
-            self._joints.ever = False
-        policy = self._actions['policy']
-        if self._running and self._acting and policy.silent_s(now_s) > self._config.latch_after_s:
-            self.faults.latch('action_lost', f'no action for {self._config.latch_after_s:g} s; look at inference_node')
-        beat = self._config.estop_heartbeat_s
+        after, beat = self._config.latch_after_s, self._config.estop_heartbeat_s
         if beat is not None and self._heartbeat.ever and self._heartbeat.expired(now_s):
-            self._heartbeat.ever = False
-            self.faults.latch(
-                'estop_silent',
-                f'the e-stop was silent for {beat:g} s; look at its publisher',
-                lambda: not self._heartbeat.ever,
-            )
+            sentence = f'the e-stop was silent for {beat:g} s; look at its publisher'
+            self.faults.latch('estop_silent', sentence, lambda: self._heartbeat.silent_s(self._now_s) > beat)
+        if self.faults or not self._running:
+            return
+        if self._joints.ever and self._joints.silent_s(now_s) > after:
+            sentence = f'no joint state for {after:g} s; look at the robot driver'
+            self.faults.latch('joint_states_lost', sentence, lambda: self._joints.expired(self._now_s))
+        elif self._acting and self._actions['policy'].silent_s(now_s) > after:
+            self.faults.latch('action_lost', f'no action for {after:g} s; look at inference_node')

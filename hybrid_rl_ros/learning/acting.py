@@ -12,7 +12,8 @@ from hybrid_rl_ros.data.specs import Observation, Specs, require_same_specs
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.engines.action_graph import Engine
 from hybrid_rl_ros.learning.engines.choice import make_engine
-from hybrid_rl_ros.learning.policies.policy import Policy, PublishedPolicy
+from hybrid_rl_ros.learning.policies.policy import Policy
+from hybrid_rl_ros.learning.policies.published import PublishedPolicy
 
 
 class PolicyActor:
@@ -43,7 +44,7 @@ class PolicyActor:
         self._make_engine(Policy.build(self._specs, features, hidden, kind='none'))
 
     def use(self, data: bytes, where: str) -> None:
-        """Swap to these weights. Raises UserError and keeps the old ones if they are bad, of other specs or not newer."""
+        """Act on these weights. Raises UserError and keeps the old ones if they are bad, do not fit or are no newer."""
         published = PublishedPolicy.read(data, where)
         require_same_specs(published.specs, self._specs, where)
         if self.has_policy and published.version <= self.version:
@@ -59,10 +60,10 @@ class PolicyActor:
         state /= self._state_span
         state *= 2.0
         state -= 1.0
-        for camera, image in observation.images.items():
-            np.copyto(buffers.images[camera][0], image)
+        for camera, image in buffers.images.items():
+            np.copyto(image[0], observation.images[camera])
         if not self._deterministic:
-            torch.randn(buffers.noise.shape, generator=self._generator, out=torch.from_numpy(buffers.noise))
+            self._noise.normal_(generator=self._generator)
         self.engine.run()
         return self._action_low + (buffers.action + 1.0) / 2.0 * self._action_span
 
@@ -77,6 +78,7 @@ class PolicyActor:
 
     def _make_engine(self, policy: Policy) -> Engine:
         self.engine = make_engine(policy.network, self._specs, self._config)
+        self._noise = torch.from_numpy(self.engine.buffers.noise)
         self._architecture = policy.architecture
         self._shapes = {name: tensor.shape for name, tensor in policy.network.state_dict().items()}
         return self.engine

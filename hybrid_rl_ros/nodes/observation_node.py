@@ -12,6 +12,7 @@ import numpy as np
 from geometry_msgs.msg import WrenchStamped
 from sensor_msgs.msg import Image, JointState
 
+from hybrid_rl_ros.cameras.freeze_detector import FreezeDetector
 from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.ros.messages import (
@@ -27,6 +28,7 @@ from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import SENSOR, STEP
 from hybrid_rl_ros.ros.stamp_join import StampJoin
 
+MIN_REPEATS = 5
 STEP_CONSUMERS = ('inference_node', 'learner_node', 'recorder_node')
 
 
@@ -37,7 +39,8 @@ class ObservationNode(GraphNode):
     Publishes: observation/state (the policy's named vector), observation/image/<camera> (resized rgb8) and
     observation/task (named numbers that only reward, experts and evaluation may use).
 
-    Real time: ticks at the control rate with the newest of each stream, and stays silent when one is too old.
+    Real time: ticks at the control rate with the newest of each stream, and stays silent when one is too old or a real
+    camera shows nothing new.
     Lock-step: passes on each stamp once every stream has it.
     """
 
@@ -67,6 +70,11 @@ class ObservationNode(GraphNode):
         self._task = self.publisher(JointState, 'observation/task', STEP)
         self._images = {camera: self.publisher(Image, f'observation/image/{camera}', STEP) for camera in self._cameras}
         self._newest: dict[str, tuple[int, Any]] = {}
+        # A real sensor's noise never repeats; a simulated picture of an arm at rest always does.
+        after_s = self.config.observation.frozen_after_s
+        real = [name for name, c in self.config.observation.cameras.items() if c.source or not self.config.sim]
+        self._freezes = {name: FreezeDetector(MIN_REPEATS, after_s) for name in real}
+        self._frozen: set[str] = set()
         self._join = StampJoin(self._topics, self._publish)
         for stream, (message, topic) in self._topics.items():
             qos = STEP if self.lockstep else SENSOR
@@ -79,11 +87,21 @@ class ObservationNode(GraphNode):
 
     def _on_message(self, stream: str, message: Any) -> None:
         stamp = stamp_ns(message.header.stamp)
+        if (camera := stream.removeprefix('image/')) in self._freezes:
+            self._watch_freeze(camera, read_image(message))
         if self.lockstep:
             self._join.offer(stream, stamp, message)
             self.status.counters['dropped_joins'] = self._join.dropped
         else:
             self._newest[stream] = (stamp, message)
+
+    def _watch_freeze(self, camera: str, image: np.ndarray) -> None:
+        frozen = self._freezes[camera].see(image, time.monotonic()) == 'frozen'
+        if frozen and camera not in self._frozen:
+            self.status.count('frozen_cameras')
+            self.get_logger().error(f'{camera}/image_raw repeats one picture; observations stop until it changes')
+        (self._frozen.add if frozen else self._frozen.discard)(camera)
+        self.status.warning = f'{", ".join(sorted(self._frozen))} frozen' if self._frozen else ''
 
     def _check_publishers(self) -> None:
         if time.monotonic() - self._started < self.config.observation.topic_timeout_s:
@@ -98,7 +116,7 @@ class ObservationNode(GraphNode):
 
     def _on_tick(self) -> None:
         now = self.get_clock().now().nanoseconds
-        if len(self._newest) < len(self._topics):
+        if len(self._newest) < len(self._topics) or self._frozen:
             return
         oldest_s = max(now - stamp for stamp, _ in self._newest.values()) / NS_PER_S
         if oldest_s > self.config.observation.max_age_s:

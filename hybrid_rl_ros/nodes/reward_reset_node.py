@@ -23,7 +23,7 @@ EPISODE_CONSUMERS = ('recorder_node', 'learner_node')
 
 
 class RewardResetNode(GraphNode):
-    """Subscribes: observation/task, graph/ready. Calls: sim/reset. Publishes: reward and episode.
+    """Subscribes: observation/task, graph/ready, safety/state. Calls: sim/reset. Publishes: reward and episode.
 
     `reward` carries, at every stamp: reward, terminal and truncated of the arrival at this step, running (whether
     the action of this stamp belongs to the episode), episode and step. `episode` (latched) carries each change of
@@ -38,16 +38,26 @@ class RewardResetNode(GraphNode):
         self._resets_seen = 0.0
         self._reset_asked = False
         self._ready_peers: set[str] = set()
+        self._fault = ''
         self._last_observation = time.monotonic()
         self._reward = self.publisher(JointState, 'reward', STEP)
         self._state = self.publisher(DiagnosticArray, 'episode', LATCHED)
         self._reset = self.create_client(Trigger, 'sim/reset')
         self.create_subscription(String, 'graph/ready', self._on_ready, LATCHED_MANY)
         self.create_subscription(JointState, 'observation/task', self._on_task, STEP)
+        self.create_subscription(DiagnosticArray, 'safety/state', self._on_safety, LATCHED)
         self.every(0.1, self._watch)
 
     def _on_ready(self, message: String) -> None:
         self._ready_peers.add(message.data)
+
+    def _on_safety(self, message: DiagnosticArray) -> None:
+        """A fault ends the episode without a label, and the next one waits until a person has cleared it."""
+        status = message.status[0]
+        self._fault = status.message if status.level == DiagnosticStatus.ERROR else ''
+        if self._fault and self._episode.running:
+            self._episode.abort()
+            self._publish_state(self.get_clock().now().nanoseconds, self._fault)
 
     def _watch(self) -> None:
         silence_s = time.monotonic() - self._last_observation
@@ -59,7 +69,7 @@ class RewardResetNode(GraphNode):
 
     def _ask_for_reset(self) -> Future | None:
         everybody = self._ready_peers >= set(self.peers) and self._reset.service_is_ready()
-        if self._reset_asked or not everybody:
+        if self._reset_asked or not everybody or self._fault:
             return None
         self._reset_asked = True
         return self._reset.call_async(Trigger.Request())

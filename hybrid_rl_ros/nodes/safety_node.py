@@ -11,6 +11,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import WrenchStamped
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor, SetParametersResult
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -92,9 +93,11 @@ class SafetyNode(GraphNode):
         for source in SOURCES:
             self.create_subscription(JointState, f'action/{source}', lambda m, s=source: self._on_message(s, m), STEP)
         self.create_subscription(JointState, 'reward', lambda m: self._on_message('reward', m), STEP)
-        # A switch may latch its state or repeat it: either must stop the arm.
-        for qos in (LATCHED, STEP):
-            self.create_subscription(Bool, 'estop', self._on_estop, qos)
+        # A switch may latch its state or repeat it, and either must stop the arm: only the latched subscription hears
+        # what was said before it began, and only the other one hears a publisher that does not latch.
+        quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
+        self.create_subscription(Bool, 'estop', self._on_estop, LATCHED, event_callbacks=quiet)
+        self.create_subscription(Bool, 'estop', self._on_estop, STEP)
         if self._direct:
             return
         qos = STEP if self.lockstep else SENSOR

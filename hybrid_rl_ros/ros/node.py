@@ -16,6 +16,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -81,6 +82,17 @@ class GraphNode(Node):
         if awaited:
             self._awaited[publisher] = len(awaited)
         return publisher
+
+    def create_subscription(self, message: type, topic: str, callback: Any, qos: Any, **options: Any) -> Any:
+        """A subscription that says so, and counts it, when a publisher's quality of service keeps it from hearing."""
+
+        def incompatible(_: Any) -> None:
+            self.status.count('incompatible_publishers')
+            name = self.resolve_topic_name(topic)
+            self.get_logger().error(f'a publisher of {name} offers another quality of service: nothing of it arrives')
+
+        options.setdefault('event_callbacks', SubscriptionEventCallbacks(incompatible_qos=incompatible))
+        return super().create_subscription(message, topic, callback, qos, **options)
 
     def finish(self, exit_code: int = 0) -> None:
         """End the process after the current callback."""

@@ -75,9 +75,11 @@ def test_a_long_silence_must_be_cleared_by_a_person(acting):
     assert acting.run(0.1, 'policy') == 'policy'
 
 
-def test_lost_joint_states_latch_at_once_and_cannot_be_cleared_away(acting):
+def test_lost_joint_states_hold_then_latch_and_cannot_be_cleared_away(acting):
     acting.joints = False
     assert acting.run(0.2, 'policy') == 'hold'
+    assert acting.gate.cause == 'no joint state'
+    assert acting.run(1.0, 'policy') == 'hold'
     assert acting.gate.cause == 'joint_states_lost'
     assert 'persists' in acting.gate.clear(acting.now)
     acting.joints = True

@@ -105,7 +105,7 @@ class Server:
         self.accepts = True
         self.done = False
         self._action = action
-        ActionServer(
+        self.server = ActionServer(
             nodes.theirs,
             action,
             name,
@@ -168,6 +168,26 @@ def test_a_goal_that_was_refused_is_sent_again(nodes):
     assert not server.goals
     server.accepts = True
     nodes.spin_until(lambda: commander.send(0.0, OPEN, STAMP) or server.goals)
+
+
+def test_a_goal_that_died_with_its_server_is_sent_to_the_next_one(nodes):
+    action = pytest.importorskip('control_msgs.action').GripperCommand
+    first = Server(nodes, action, 'gripper/command')
+    commander = make_gripper_commander(nodes.ours, gripper('gripper_action'))
+    nodes.spin_until(lambda: commander.send(0.0, OPEN, STAMP) or first.goals)
+    first.done = True
+    first.server.destroy()
+    service = '/gripper/command/_action/send_goal'
+
+    def served() -> bool:
+        commander.send(0.0, OPEN, STAMP)
+        return service in [name for name, _ in nodes.ours.get_service_names_and_types()]
+
+    nodes.spin_until(lambda: not served())
+    commander.send(0.0, OPEN, STAMP)
+    second = Server(nodes, action, 'gripper/command')
+    second.done = True
+    nodes.spin_until(lambda: commander.send(0.0, OPEN, STAMP) or second.goals)
 
 
 def test_franka_grasps_when_closing_and_moves_otherwise(nodes):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-import io
+import tempfile
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -16,7 +16,8 @@ from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.learning.engines.action_graph import ActionGraph, Buffers
 from hybrid_rl_ros.learning.policies.policy import PolicyNetwork
 
-OPSET = 18
+# The first with layer normalisation.
+OPSET = 17
 AGREEMENT = 1e-4
 
 
@@ -31,9 +32,9 @@ class OnnxEngine:
         """Raises RuntimeError if the exported graph does not do what the network does."""
         self.name = f'onnxruntime {onnxruntime.__version__} on cpu'
         self.buffers = Buffers.of(specs)
-        cameras = tuple(self.buffers.images)
+        graph = ActionGraph(network, tuple(self.buffers.images))
         self._weights = {name: np.empty(tensor.shape, np.float32) for name, tensor in network.state_dict().items()}
-        model = _export(network, cameras, self.buffers)
+        model = _export(graph, self.buffers)
         self._session = onnxruntime.InferenceSession(model, _options(), providers=['CPUExecutionProvider'])
         overridable = {value.name for value in self._session.get_overridable_initializers()}
         # ActionGraph holds the network under this name.
@@ -46,7 +47,7 @@ class OnnxEngine:
         action = self.buffers.action
         self._binding.bind_output('action', 'cpu', 0, action.dtype.type, action.shape, action.ctypes.data)
         self.load(network.state_dict())
-        self._check(ActionGraph(network, cameras))
+        self._check(graph)
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
         for name, tensor in weights.items():
@@ -71,29 +72,25 @@ class OnnxEngine:
             raise RuntimeError(f'the exported graph differs from the network by {off:.2g}')
 
 
-def _export(network: PolicyNetwork, cameras: tuple[str, ...], buffers: Buffers) -> bytes:
-    graph = ActionGraph(copy.deepcopy(network).cpu(), cameras)
-    # The exporter merges weights that are equal, as the ones and zeros of a fresh network are: make all different.
-    generator = torch.Generator().manual_seed(0)
-    for parameter in graph.parameters():
-        parameter.detach().normal_(generator=generator)
+def _export(graph: ActionGraph, buffers: Buffers) -> bytes:
     example = tuple(torch.from_numpy(array) for array in buffers.inputs.values())
-    file = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / 'policy.onnx'
         # The older exporter, for its 0.1 s against 3 s and because it keeps weights overridable.
         warnings.simplefilter('ignore')
         torch.onnx.export(
             graph,
             example,
-            file,
+            path,
             input_names=list(buffers.inputs),
             output_names=['action'],
             opset_version=OPSET,
             dynamo=False,
             do_constant_folding=False,
+            # Without this, weights that are equal, as the zeros of a fresh network, become one.
             keep_initializers_as_inputs=True,
         )
-    return file.getvalue()
+        return path.read_bytes()
 
 
 def _options() -> onnxruntime.SessionOptions:

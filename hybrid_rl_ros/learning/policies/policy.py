@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hybrid_rl_ros.data.specs import Observation, Specs
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.networks.mlp import GaussianActor
-
-FORMAT = 1
-# What reading and building from bytes of any content may raise.
-BAD_BYTES = (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, SafetensorError)
+from hybrid_rl_ros.learning.policies.published import (
+    BAD_BYTES,
+    PublishedPolicy,
+    architecture_of,
+    not_a_policy,
+    weights_sha256,
+    write_published,
+)
 
 
 class PolicyNetwork(nn.Module):
@@ -39,43 +36,6 @@ class PolicyNetwork(nn.Module):
     def inputs(self, state: Tensor, images: dict[str, Tensor]) -> Tensor:
         """(B, D): the state beside the cameras' features."""
         return torch.cat([state, self.encoders(images, len(state))], dim=-1)
-
-
-@dataclass(frozen=True)
-class PublishedPolicy:
-    """A policy as its bytes carry it, checked but not built. `sha256` is that of the weights alone."""
-
-    head: dict[str, Any]
-    specs: Specs
-    version: int
-    weights: dict[str, Tensor]
-    sha256: str
-
-    @property
-    def architecture(self) -> str:
-        return architecture_of(self.head, self.specs)
-
-    @classmethod
-    def read(cls, data: bytes, where: str) -> PublishedPolicy:
-        """Raises UserError for anything that is not whole, as it was written, and finite."""
-        try:
-            weights = safetensors.torch.load(data)
-            head = json.loads(_metadata(data)['policy'])
-            if head['format'] != FORMAT:
-                raise ValueError(f'format {head["format"]}, expected {FORMAT}')
-            sha256 = _weights_sha256(weights)
-            # Files of earlier versions carry no sum.
-            if (expected := head.pop('sha256', None)) and expected != _sum_of(head, sha256):
-                raise ValueError('its SHA-256 is not the one it was written with')
-            specs, version = Specs.model_validate(head['specs']), int(head['version'])
-            if not 0 <= version < 2**32 or any(tensor.dtype != torch.float32 for tensor in weights.values()):
-                raise ValueError('its version or the type of its weights is not of this format')
-        except BAD_BYTES as error:
-            raise not_a_policy(where, error) from None
-        spoilt = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
-        if spoilt:
-            raise UserError(f'{where}: the weights {spoilt[0]!r} are not finite')
-        return cls(head, specs, version, weights, sha256)
 
 
 class Policy:
@@ -99,7 +59,6 @@ class Policy:
 
     @property
     def architecture(self) -> str:
-        """Equal for policies that differ in nothing but their weights and version."""
         return architecture_of(self._head, self.specs)
 
     @torch.inference_mode()
@@ -115,14 +74,12 @@ class Policy:
         return self.specs.action.denormalise(action.numpy())
 
     def weights_sha256(self) -> str:
-        return _weights_sha256(self.network.state_dict())
+        return weights_sha256(self.network.state_dict())
 
     def to_bytes(self, version: int | None = None) -> bytes:
-        head = {**self._head, 'format': FORMAT, 'version': self.version if version is None else version}
-        head['specs'] = self.specs.model_dump(mode='json')
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
-        head['sha256'] = _sum_of(head, _weights_sha256(tensors))
-        return safetensors.torch.save(tensors, {'policy': json.dumps(head)})
+        version = self.version if version is None else version
+        head = {**self._head, 'version': version, 'specs': self.specs.model_dump(mode='json')}
+        return write_published(head, self.network.state_dict())
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = 'policy') -> Policy:
@@ -157,14 +114,6 @@ class Policy:
         return cls.from_bytes(data, str(path))
 
 
-def architecture_of(head: Mapping[str, Any], specs: Specs) -> str:
-    return json.dumps([head['features'], head['hidden'], specs.model_dump(mode='json')])
-
-
-def not_a_policy(where: str, error: object) -> UserError:
-    return UserError(f'{where}: not a policy of hybrid_rl_ros: {" ".join(str(error).split())}')
-
-
 def normalised_states(states: np.ndarray, specs: Specs) -> np.ndarray:
     """(B, S) physical to about [-1, 1], float32."""
     return specs.observation.state.normalise(states).astype(np.float32, copy=False)
@@ -183,21 +132,3 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-
-
-def _weights_sha256(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().data)
-    return digest.hexdigest()
-
-
-def _sum_of(head: Mapping[str, object], weights_sha256: str) -> str:
-    """Over everything: the weights, and what the head says of them."""
-    return hashlib.sha256(json.dumps([head, weights_sha256], sort_keys=True).encode()).hexdigest()
-
-
-def _metadata(data: bytes) -> dict[str, str]:
-    length = int.from_bytes(data[:8], 'little')
-    return json.loads(data[8 : 8 + length])['__metadata__']

@@ -1,0 +1,152 @@
+"""What `hybrid-rl doctor` wants to know of ROS and of a running robot, as one JSON object on stdout.
+
+It only listens: nothing is published and no action is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import WrenchStamped
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import JointState
+
+from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.robot_config import RobotConfig, load_robot
+from hybrid_rl_ros.ros.driver_states import DriverStates
+from hybrid_rl_ros.ros.messages import stamp_ns
+
+DISCOVERY_S = 3.0
+# Every message counts for a rate, whatever the publisher offers.
+COUNTING = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--robot', help='name or file; without it only ROS itself is looked at')
+    parser.add_argument('--namespace', default='')
+    parser.add_argument('--seconds', type=float, default=2.0, help='how long rates are measured')
+    options = parser.parse_args()
+    segments_before = _segments()
+    rclpy.init()
+    try:
+        node = rclpy.create_node('doctor', namespace=options.namespace)
+        facts: dict[str, Any] = {
+            'rclpy': str(Path(rclpy.__file__).parent),
+            'distribution': os.environ.get('ROS_DISTRO', ''),
+            'rmw': rclpy.get_rmw_implementation_identifier(),
+            'segment_bytes': max(
+                [size for path, size in _segments().items() if path not in segments_before], default=0
+            ),
+        }
+        if options.robot:
+            facts |= robot_facts(node, load_robot(options.robot), options.seconds)
+    finally:
+        rclpy.try_shutdown()
+    sys.stdout.write(json.dumps(facts) + '\n')
+
+
+def robot_facts(node: Node, robot: RobotConfig, seconds: float) -> dict[str, Any]:
+    """Who is on the robot's topics, what arrives there within `seconds`, and whether its driver is ready."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    joints = _Arrivals(node, JointState, robot.joint_state_topic)
+    wrench = _Arrivals(node, WrenchStamped, robot.wrench_topic) if robot.wrench_topic else None
+    driver, driver_error = None, ''
+    try:
+        driver = DriverStates(node, robot, heard_within_s=DISCOVERY_S + seconds)
+    except UserError as error:
+        driver_error = str(error)
+
+    # Who else is there shows only after discovery, and a second commander must not be missed.
+    _spin(executor, DISCOVERY_S)
+    joints.restart()
+    if wrench:
+        wrench.restart()
+    _spin(executor, seconds)
+    return {
+        'joint_states': {**joints.facts(), **_joint_facts(robot, [m for _, m in joints.messages])},
+        'wrench': wrench.facts() if wrench else None,
+        'command': _ends(node, robot.command.topic),
+        'gripper': _ends(node, robot.gripper.topic) | _server(node, robot) if robot.gripper.topic else None,
+        'driver': driver.blocked() if driver else None,
+        'driver_error': driver_error,
+    }
+
+
+class _Arrivals:
+    """The messages of one topic, with the time at which each came."""
+
+    def __init__(self, node: Node, message: type, topic: str) -> None:
+        self.messages: list[tuple[float, Any]] = []
+        self._node = node
+        self._topic = topic
+        node.create_subscription(message, topic, lambda m: self.messages.append((time.monotonic(), m)), COUNTING)
+
+    def restart(self) -> None:
+        self.messages.clear()
+
+    def facts(self) -> dict[str, Any]:
+        times = [at for at, _ in self.messages]
+        rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
+        publishers = self._node.get_publishers_info_by_topic(self._topic)
+        return {'received': len(times), 'rate_hz': rate, 'publishers': [end.node_name for end in publishers]}
+
+
+def _joint_facts(robot: RobotConfig, messages: list[JointState]) -> dict[str, Any]:
+    """Which joints came at all, which of them with a number that is not finite, and how late they come."""
+    latest: dict[str, float] = {}
+    for message in messages:
+        latest |= dict(zip(message.name, message.position))
+    wanted = [*robot.arm_joints, *robot.gripper.joints]
+    ages = [time.time() - stamp_ns(m.header.stamp) * 1e-9 for m in messages[-1:] if stamp_ns(m.header.stamp)]
+    return {
+        'names': list(latest),
+        'not_finite': [name for name in wanted if name in latest and not np.isfinite(latest[name])],
+        'age_s': ages[0] if ages else None,
+    }
+
+
+def _ends(node: Node, topic: str) -> dict[str, Any]:
+    subscriptions = node.get_subscriptions_info_by_topic(topic)
+    return {
+        'subscribers': [end.node_name for end in subscriptions],
+        'types': sorted({end.topic_type for end in subscriptions}),
+        'publishers': [end.node_name for end in node.get_publishers_info_by_topic(topic)],
+    }
+
+
+def _server(node: Node, robot: RobotConfig) -> dict[str, Any]:
+    """Whether someone serves the gripper's action, found by the services that every action has."""
+    actions = {'gripper_action': '', 'franka_grasp': '/grasp'}
+    if robot.gripper.type not in actions:
+        return {}
+    service = f'{str(robot.gripper.topic).rstrip("/")}{actions[robot.gripper.type]}/_action/send_goal'
+    names = [name for name, _ in node.get_service_names_and_types()]
+    return {'action_served': node.resolve_service_name(service) in names}
+
+
+def _spin(executor: SingleThreadedExecutor, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        executor.spin_once(timeout_sec=0.05)
+
+
+def _segments() -> dict[str, int]:
+    """Fast DDS's shared-memory segments that this process has mapped, with their size."""
+    mapped = {line.split()[-1] for line in Path('/proc/self/maps').read_text().splitlines() if '/dev/shm/fast' in line}
+    return {path: os.stat(path).st_size for path in mapped if os.path.isfile(path)}
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,211 @@
+"""Faults upstream of the gate, in the whole graph, at the simulated arm. The scripted expert moves it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from rig import RATE_HZ, Rig
+
+from hybrid_rl_ros.bringup import NodeProcess, nodes_of_run
+from hybrid_rl_ros.run_folder import read_json_lines
+
+pytestmark = pytest.mark.slow
+
+FRONT = 'observation.cameras={front: {width: 32, height: 32, source: {uri: /dev/null}}}'
+
+
+class GraphRig(Rig):
+    """The graph of an evaluation with the expert; nothing is published by the test but what a test adds."""
+
+    def nodes(self) -> list[NodeProcess]:
+        nodes = nodes_of_run(self.config, 'eval', expert='reach')
+        return [node for node in nodes if not node.name.startswith('camera_node')]
+
+    def _join_graph(self) -> None:
+        """Everybody is there already."""
+
+    def _matched(self) -> bool:
+        return True
+
+    def moving(self) -> None:
+        self.wait_for(lambda: self.speed > 0.15, within_s=40)
+
+
+@pytest.fixture
+def graph(tmp_path):
+    with GraphRig(tmp_path, 'episode.time_limit_steps=400') as graph:
+        yield graph
+
+
+def outcomes(graph: Rig) -> list[str]:
+    return [episode['outcome'] for episode in read_json_lines(graph.run / 'episodes.jsonl')]
+
+
+@pytest.mark.parametrize(
+    ('case', 'number', 'injected'),
+    [
+        (15, signal.SIGKILL, 'kill -9 of inference_node'),
+        (16, signal.SIGSTOP, 'inference_node alive but mute (SIGSTOP)'),
+    ],
+)
+def test_15_16_inference_gone_or_mute_holds_the_arm(graph, report, case, number, injected):
+    graph.moving()
+    gone = time.monotonic()
+    graph.kill('inference_node', number)
+    reaction = graph.require_stop(gone, graph.config.safety.action_timeout_s)
+    assert graph.state == 'hold: action_lost'
+    report(case, injected, 'hold; a person must clear it', reaction)
+    if number == signal.SIGSTOP:
+        graph.kill('inference_node', signal.SIGCONT)
+        rest = graph.seen.joints[-1][1]
+        graph.spin(1.0)
+        assert np.abs(graph.seen.joints[-1][1] - rest).max() < 2e-3
+        graph.wait_for(lambda: graph.call('safety_node/clear_fault').success)
+        graph.moving()
+
+
+def test_11_a_camera_that_stops_ends_in_a_hold(tmp_path, report):
+    with CameraRig(tmp_path, FRONT, 'observation.max_age_s=0.3') as graph:
+        graph.moving()
+        graph.film = 'stopped'
+        stopped = time.monotonic()
+        reaction = graph.require_stop(stopped, 0.3 + graph.config.safety.action_timeout_s)
+        assert graph.mode == 'hold'
+        report(11, 'a camera stops', 'observations stop by age of stamps; hold', reaction)
+
+
+def test_12_a_camera_that_repeats_one_picture_ends_in_a_hold(tmp_path, report):
+    with CameraRig(tmp_path, FRONT, 'observation.frozen_after_s=0.3') as graph:
+        graph.moving()
+        graph.film = 'frozen'
+        frozen = time.monotonic()
+        reaction = graph.require_stop(frozen, 0.5 + graph.config.safety.action_timeout_s)
+        assert graph.mode == 'hold'
+        assert 'front/image_raw repeats one picture' in graph.log('observation_node')
+        report(12, 'a camera repeats one picture with new stamps', 'named; observations stop; hold', reaction)
+
+
+class CameraRig(GraphRig):
+    """A graph whose camera `front` is the test: noise, one picture, or nothing."""
+
+    film = 'live'
+
+    def __enter__(self) -> CameraRig:
+        import rclpy
+        from rclpy.node import Node
+        from sensor_msgs.msg import Image
+
+        from hybrid_rl_ros.ros.messages import write_image
+        from hybrid_rl_ros.ros.qos import CAMERA
+
+        super().__enter__()
+        publisher = self.node.create_publisher(Image, 'front/image_raw', CAMERA)
+        noise = np.random.default_rng(0)
+        picture = np.zeros((32, 32, 3), np.uint8)
+
+        def film() -> None:
+            nonlocal picture
+            if self.film == 'live':
+                picture = noise.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+            if self.film != 'stopped':
+                publisher.publish(write_image(picture, self.node.get_clock().now().nanoseconds, 'front_optical_frame'))
+
+        self.node.create_timer(1 / RATE_HZ / 2, film)
+        assert rclpy.ok() and isinstance(self.node, Node)
+        return self
+
+
+def test_17_a_callback_that_raises_ends_its_process_visibly(graph, report):
+    """A state without a name that the configuration asks for is a bug upstream, not something to act on."""
+    from sensor_msgs.msg import JointState
+
+    from hybrid_rl_ros.ros.messages import write_named_vector
+    from hybrid_rl_ros.ros.qos import STEP
+
+    graph.moving()
+    rogue = graph.node.create_publisher(JointState, 'reward', STEP)
+    graph.wait_for(lambda: rogue.get_subscription_count() > 0)
+    rogue.publish(write_named_vector({'nonsense': 1.0}, graph.node.get_clock().now().nanoseconds))
+    raised = time.monotonic()
+    reaction = graph.require_stop(raised, 0.2)
+    with pytest.raises(Exception, match='safety_node ended with status 1'):
+        graph.bringup.check()
+    assert 'KeyError' in graph.log('safety_node')
+    report(17, 'a callback raises', 'the process ends, the command says which', reaction)
+
+
+def test_22_a_clock_that_stands_still_does_not_stop_the_watchdogs(tmp_path, report):
+    """The gate on simulated time with nobody publishing /clock."""
+    from sensor_msgs.msg import JointState
+
+    from hybrid_rl_ros.ros.messages import write_named_vector
+    from hybrid_rl_ros.ros.qos import STEP
+
+    gate = NodeProcess('safety_node', {'use_sim_time': True})
+    with Rig(tmp_path, 'safety.max_action_age_s=10.0', nodes=(NodeProcess('sim_node'), gate)) as rig:
+        actions = rig.node.create_publisher(JointState, 'action/policy', STEP)
+        rig.node.destroy_publisher(rig._actions.pop('policy'))
+        rig._reward.publish(write_named_vector({'reward': 0.0, 'running': 1.0}, 1))
+        rig.wait_for(lambda: actions.get_subscription_count() > 0)
+        for step in range(20):
+            # Time is 0 for ever, so stamps are counted up within what may lead it.
+            actions.publish(write_named_vector(rig.action(step), 1 + step, rig.frame))
+            rig.spin(1 / RATE_HZ)
+        assert rig.mode == 'policy'
+        silent = time.monotonic()
+        rig.spin(0.5)
+        rig.wait_for(lambda: rig.mode == 'hold', within_s=2.0)
+        held = next(at for at, state in rig.seen.states if at > silent and state.startswith('hold'))
+        report(22, '/clock stands still', 'watchdogs go on: hold', held - silent)
+
+
+def test_26_an_episode_under_a_fault_is_aborted_not_failed(graph, report):
+    graph.moving()
+    ended = len(outcomes(graph))
+    assert graph.call('safety_node/estop').success
+    graph.wait_for(lambda: 'aborted' in outcomes(graph)[ended:])
+    graph.spin(1.5)
+    assert outcomes(graph)[ended:] == ['aborted']
+    graph.wait_for(lambda: graph.call('safety_node/clear_fault').success)
+    graph.moving()
+    report(26, 'a fault in an episode', 'episode aborted (no label); next after clearing')
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='mounting a small file system needs root')
+def test_31_a_full_disk_stops_the_recorder_and_not_the_arms_safety(tmp_path, report):
+    import subprocess
+
+    replay = tmp_path / 'run' / 'replay'
+    replay.mkdir(parents=True)
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=32m', 'tmpfs', str(replay)], capture_output=True).returncode:
+        pytest.skip('no file system can be mounted here')
+    try:
+        with GraphRig(tmp_path, 'episode.time_limit_steps=400') as graph:
+            graph.moving()
+            with pytest.raises(OSError, match='No space left'), open(replay / 'filler', 'wb', buffering=0) as filler:
+                while True:
+                    filler.write(bytes(4096))
+            recorder = graph.bringup.process('recorder_node')
+            graph.wait_for(lambda: recorder.poll() is not None, within_s=60)
+            assert recorder.returncode == 2
+            assert 'a step could not be written: No space left' in graph.log('recorder_node')
+            assert graph.bringup.process('safety_node').poll() is None
+            report(31, 'disk full', 'recorder says so and ends; the gate goes on')
+    finally:
+        subprocess.run(['umount', '-l', str(replay)], check=False)
+
+
+def test_32_without_a_reset_nothing_is_labelled(tmp_path, report):
+    """The service sim/reset is not there: no episode begins, and none succeeds."""
+    with GraphRig(tmp_path) as graph:
+        graph.moving()
+        graph.kill('sim_node', signal.SIGSTOP)
+        count = len(outcomes(graph))
+        graph.spin(4.0)
+        graph.kill('sim_node', signal.SIGCONT)
+        assert 'succeeded' not in outcomes(graph)[count:]
+        report(32, 'reset and reward without a source', 'episode aborted, no success labelled')

@@ -1,0 +1,139 @@
+"""inference_node alone, as a process, with this process in place of the rest of the graph."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import rclpy
+import torch
+from inference_surroundings import Surroundings
+
+from hybrid_rl_ros.bringup import node_status, prepare_run, resolve_specs
+from hybrid_rl_ros.config import load_config
+from hybrid_rl_ros.config_file import share_folder
+from hybrid_rl_ros.data.specs import Specs
+from hybrid_rl_ros.learning.policies.policy import Policy
+from hybrid_rl_ros.process_environment import node_environment
+from hybrid_rl_ros.ros.messages import NS_PER_S
+
+CONFIG = Path(__file__).parents[2] / 'config' / 'sim_reach_state.yaml'
+SMALL = ['sac.hidden=[32, 32]', 'encoder.features=8', 'control_rate_hz=1']
+CAMERAS = 'observation.cameras={front: {width: 32, height: 32}, wrist: {width: 32, height: 32}}'
+MINUTE = 60 * NS_PER_S
+
+
+@contextmanager
+def inference_node(run: Path, *settings: str) -> Iterator[tuple[Surroundings, subprocess.Popen[bytes]]]:
+    config = load_config(CONFIG, [*SMALL, *settings])
+    specs = resolve_specs(config)
+    prepare_run(run, config, specs)
+    command = [sys.executable, '-m', 'hybrid_rl_ros.nodes.inference_node', '--ros-args', '-p', f'run_dir:={run}']
+    environment = node_environment(share_folder('config') / 'fastdds.xml', threads=1)
+    rclpy.init()
+    with open(run / 'log', 'wb') as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    surroundings = Surroundings(run, specs)
+    try:
+        surroundings.wait_for_matches()
+        yield surroundings, process
+        assert process.poll() is None, (run / 'log').read_text()
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.wait()
+        surroundings.close()
+        rclpy.shutdown()
+
+
+def make_policy(specs: Specs, seed: int = 1) -> Policy:
+    """Acts all over the range and with next to no noise, so that an action tells whose it is."""
+    policy = Policy.build(specs, 8, [32, 32], 'sac')
+    head = policy.network.actor.head
+    head.weight.normal_(std=0.2, generator=torch.Generator().manual_seed(seed))
+    head.bias[len(specs.action) :] = -100.0
+    return policy
+
+
+def other_specs(specs: Specs) -> Specs:
+    first, *rest = specs.action.dimensions
+    action = specs.action.model_copy(update={'dimensions': (first.model_copy(update={'high': 9.0}), *rest)})
+    return specs.model_copy(update={'action': action})
+
+
+@pytest.mark.parametrize('cameras', [[], [CAMERAS]], ids=['state', 'two cameras'])
+def test_bad_weights_are_refused_and_the_arm_goes_on_with_the_old_ones(tmp_path, cameras):
+    with inference_node(tmp_path, 'clock=lockstep', *cameras) as (graph, _):
+        good, newer, spoilt = (make_policy(graph.specs, seed) for seed in (1, 2, 3))
+        spoilt.network.actor.trunk[0].weight[3, 1] = float('nan')
+        corrupt = bytearray(newer.to_bytes(4))
+        corrupt[-5] ^= 1
+        bad = {
+            'corrupt': bytes(corrupt),
+            'cut off': newer.to_bytes(4)[:1000],
+            'not finite': spoilt.to_bytes(4),
+            'other specs': make_policy(other_specs(graph.specs)).to_bytes(4),
+            'not newer': newer.to_bytes(3),
+            'empty': b'',
+        }
+        graph.require_acts(good, data=good.to_bytes(3), version=3, stamp=NS_PER_S)
+        for number, (what, data) in enumerate(bad.items(), 2):
+            graph.require_acts(good, data=data, version=3, stamp=number * NS_PER_S)
+            graph.wait(lambda n=number: graph.count('rejected_weights') == n - 1)
+            assert 'keeping the previous weights' in (tmp_path / 'log').read_text().splitlines()[-1], what
+        status = node_status(tmp_path, 'inference_node')
+        assert (status['policy_version'], status['weights_sha256']) == (3, good.weights_sha256())
+        assert status['inference_engine'].startswith('onnxruntime')
+
+        graph.require_acts(newer, data=newer.to_bytes(4), version=4, stamp=100 * NS_PER_S)
+        graph.wait(lambda: node_status(tmp_path, 'inference_node')['weights_sha256'] == newer.weights_sha256())
+
+
+def test_in_lock_step_every_observation_is_acted_on(tmp_path):
+    with inference_node(tmp_path, 'clock=lockstep') as (graph, process):
+        graph.publish_weights(make_policy(graph.specs).to_bytes(1))
+        stamps = [number * NS_PER_S for number in range(1, 31)]
+        process.send_signal(signal.SIGSTOP)
+        for stamp in stamps:
+            graph.observe(stamp)
+        process.send_signal(signal.SIGCONT)
+        graph.action_for(stamps[-1])
+        assert [stamp for stamp, _ in graph.actions] == stamps
+
+
+def test_in_real_time_a_backlog_is_dropped_and_only_the_newest_observation_acted_on(tmp_path):
+    with inference_node(tmp_path, 'clock=realtime') as (graph, process):
+        graph.publish_weights(make_policy(graph.specs).to_bytes(1))
+        # More than an hour old, but for the last: it is of the future, and so not late on the slowest machine.
+        stamps = [graph.now() - (120 - number) * MINUTE for number in range(30)] + [graph.now() + MINUTE]
+        process.send_signal(signal.SIGSTOP)
+        for stamp in stamps:
+            graph.observe(stamp)
+        process.send_signal(signal.SIGCONT)
+        graph.action_for(stamps[-1])
+        assert [stamp for stamp, _ in graph.actions] == stamps[-1:]
+        graph.wait(lambda: graph.count('dropped_observations') + graph.count('dropped_actions') == len(stamps) - 1)
+
+
+def test_in_real_time_timings_and_drops_are_in_the_diagnostics_status(tmp_path):
+    with inference_node(tmp_path, 'clock=realtime') as (graph, _):
+        graph.publish_weights(make_policy(graph.specs).to_bytes(1))
+        for number in range(1, 4):
+            stamp = graph.now() + number * MINUTE
+            graph.observe(stamp)
+            graph.action_for(stamp)
+        graph.wait(lambda: graph.count('actions') == 3)
+        timings = node_status(tmp_path, 'inference_node')['timings']
+        assert {name: timings[name]['n'] for name in timings} == {'inference': 3, 'period': 2, 'observation_age': 3}
+
+
+def test_where_eager_is_asked_for_the_node_acts_so_and_says_it(tmp_path):
+    with inference_node(tmp_path, 'clock=lockstep', 'inference.engine=eager') as (graph, _):
+        policy = make_policy(graph.specs)
+        graph.require_acts(policy, data=policy.to_bytes(1), version=1, stamp=NS_PER_S)
+        assert 'the policy runs by PyTorch eager on cpu' in (tmp_path / 'log').read_text()

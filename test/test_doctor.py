@@ -1,0 +1,189 @@
+"""`hybrid-rl doctor` says what is wrong, and with a simulated robot's driver really running, that nothing is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rclpy
+import yaml
+from std_msgs.msg import Bool
+from trajectory_msgs.msg import JointTrajectory
+
+from hybrid_rl_ros.bringup import Bringup, NodeProcess, prepare_run, resolve_specs, running
+from hybrid_rl_ros.config import load_config
+from hybrid_rl_ros.config_file import share_folder
+from hybrid_rl_ros.doctor_robot import file_checks
+from hybrid_rl_ros.robot_config import RobotConfig, load_robot
+from hybrid_rl_ros.ros.qos import COMMAND, LATCHED
+
+CONFIG = Path(__file__).parents[1] / 'config'
+URDF = share_folder('urdf') / 'sim_arm.urdf'
+COMMAND_TOPIC = 'joint_trajectory_controller/joint_trajectory'
+
+
+def doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, '-m', 'hybrid_rl_ros.cli', 'doctor', *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
+
+
+def failures(result: subprocess.CompletedProcess[str]) -> list[str]:
+    return [line for line in result.stdout.splitlines() if line.startswith('FAIL')]
+
+
+def robot_file(folder: Path, **changes: Any) -> str:
+    """The simulated arm's file with changes, as a user would write one."""
+    values = {**yaml.safe_load((CONFIG / 'robots' / 'sim_arm.yaml').read_text()), **changes}
+    path = folder / 'arm.yaml'
+    path.write_text(yaml.safe_dump(values))
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def driver(tmp_path_factory) -> Iterator[None]:
+    """sim_node alone, in real time: to the doctor a robot's driver like any other."""
+    run = tmp_path_factory.mktemp('driver')
+    config = load_config(CONFIG / 'sim_reach_state.yaml', ['clock=realtime'])
+    prepare_run(run, config, resolve_specs(config))
+    with running(Bringup(config, run, 'record', [NodeProcess('sim_node')])):
+        yield
+
+
+def test_with_nothing_running_it_names_what_is_missing_and_the_mend():
+    result = doctor('--robot', 'sim_arm', ROS_DOMAIN_ID='101')
+    assert result.returncode == 1, result.stderr
+    lines = failures(result)
+    assert any(
+        line.startswith("FAIL joint_states: nobody publishes it; mend: start the robot's driver") for line in lines
+    )
+    assert any(line.startswith(f'FAIL {COMMAND_TOPIC}: no controller listens') for line in lines)
+    assert any(line.startswith('FAIL gripper_controller/joint_trajectory: nobody serves the gripper') for line in lines)
+    assert 'ok   URDF:' in result.stdout
+
+
+def test_a_running_driver_passes_every_check(driver):
+    result = doctor('--robot', 'sim_arm', '--json')
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = json.loads(result.stdout)
+    assert report['ok']
+    levels = {check['name']: check['level'] for check in report['checks']}
+    found = ('rclpy', 'Fast DDS profile', 'URDF', 'home', 'limits', 'joint_states', 'wrench', COMMAND_TOPIC)
+    assert {name: levels[name] for name in found} == dict.fromkeys(found, 'ok')
+
+
+def test_a_second_commander_a_closed_driver_and_a_missing_joint_fail(driver, tmp_path):
+    state = {'topic': 'driver/running', 'type': 'std_msgs/msg/Bool', 'ok': [True]}
+    gripper = {**load_robot('sim_arm').gripper.model_dump(), 'joints': ['finger_left_joint', 'thumb_joint']}
+    path = robot_file(tmp_path, driver_states=[state], gripper=gripper)
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    rogue = rclpy.create_node('rogue', context=context)
+    try:
+        rogue.create_publisher(JointTrajectory, COMMAND_TOPIC, COMMAND)
+        rogue.create_publisher(Bool, 'driver/running', LATCHED).publish(Bool(data=False))
+        result = doctor('--robot', path)
+    finally:
+        rclpy.shutdown(context=context)
+    assert result.returncode == 1
+    text = '\n'.join(failures(result))
+    assert f'FAIL {COMMAND_TOPIC}: rogue publishes too' in text
+    assert 'FAIL driver: driver/running says data False, expected True' in text
+    assert 'FAIL joint_states: lacks thumb_joint' in text
+
+
+def test_a_driver_type_that_is_not_installed_names_its_package(driver, tmp_path):
+    state = {'topic': 'driver/mode', 'type': 'acme_arm_msgs/msg/Mode', 'ok': [1]}
+    result = doctor('--robot', robot_file(tmp_path, driver_states=[state]))
+    assert result.returncode == 1
+    assert 'apt install ros-$ROS_DISTRO-acme-arm-msgs' in '\n'.join(failures(result))
+
+
+def test_a_simulated_run_needs_no_robot():
+    result = doctor('--config', str(CONFIG / 'sim_lift.yaml'))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert 'ok   simulation' in result.stdout
+    assert 'joint_states' not in result.stdout
+
+
+def test_without_rclpy_it_says_how_to_get_it(tmp_path):
+    (tmp_path / 'rclpy.py').write_text('raise ModuleNotFoundError("No module named \'rclpy\'", name="rclpy")\n')
+    result = doctor(PYTHONPATH=str(tmp_path))
+    assert result.returncode == 1, result.stderr
+    (line,) = failures(result)
+    assert "No module named 'rclpy'" in line
+    assert 'hybrid_rl_ros[ros]' in line
+
+
+def test_a_profile_that_is_not_in_force_and_an_open_network_are_warnings(tmp_path):
+    settings = {'FASTRTPS_DEFAULT_PROFILES_FILE': str(tmp_path / 'none.xml'), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}
+    result = doctor(**settings)
+    assert result.returncode == 0, result.stdout
+    assert 'warn Fast DDS profile:' in result.stdout
+    assert 'warn discovery: ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET' in result.stdout
+
+
+@pytest.mark.parametrize('arguments', [('--robot', 'nothing'), ('--config', 'nothing.yaml')], ids=lambda a: a[0])
+def test_a_file_that_is_not_there_is_the_users_mistake(arguments):
+    result = doctor(*arguments)
+    assert result.returncode == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert 'no such file' in line
+
+
+def arm(**changes: Any) -> RobotConfig:
+    robot = load_robot('sim_arm')
+    if 'joint_speed_rad_s' in changes or 'workspace_low_m' in changes:
+        changes = {'limits': robot.limits.model_copy(update=changes)}
+    return robot.model_copy(update=changes)
+
+
+def urdf_with(folder: Path, old: str, new: str) -> str:
+    text = URDF.read_text()
+    assert old in text
+    path = folder / 'changed.urdf'
+    path.write_text(text.replace(old, new, 1))
+    return str(path)
+
+
+def complaints(robot: RobotConfig) -> str:
+    return '\n'.join(check.line() for check in file_checks(robot) if check.level == 'FAIL')
+
+
+def test_the_simulated_arms_file_agrees_with_its_urdf():
+    assert complaints(arm()) == ''
+
+
+@pytest.mark.parametrize(
+    ('changes', 'line'),
+    [
+        ({'urdf': 'none.urdf'}, "FAIL URDF: robot sim_arm: urdf 'none.urdf' is neither a file"),
+        ({'arm_joints': ['joint1', 'elbow', *(f'joint{i}' for i in range(3, 8))]}, "no joint 'elbow' in the URDF"),
+        ({'tool_frame': 'tcp'}, "FAIL tool_frame: no link 'tcp' in the URDF"),
+        ({'base_frame': 'world'}, "FAIL base_frame: no link 'world' in the URDF"),
+        ({'home_rad': [9.0, 0.4, 0.0, 1.8, 0.0, 1.0, 0.0]}, 'outside the joint limits: joint1 at 9'),
+        ({'workspace_low_m': (0.5, -0.25, 0.015)}, 'is outside the workspace [0.5, -0.25, 0.015]'),
+        ({'joint_speed_rad_s': 50.0}, 'joint_speed_rad_s beyond the URDF: joint1 50 >'),
+        ({'base_frame': 'flange'}, "flange is not where the URDF's root is"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_a_disagreement_with_the_urdf_is_named(changes, line):
+    assert line in complaints(arm(**changes))
+
+
+def test_a_joint_without_limits_and_a_broken_urdf_are_named(tmp_path):
+    continuous = urdf_with(tmp_path, 'type="revolute"', 'type="continuous"')
+    assert 'is continuous in the URDF; mend: write it as revolute with limits' in complaints(arm(urdf=continuous))
+    (tmp_path / 'half.urdf').write_text(URDF.read_text()[:500])
+    assert 'make it again with xacro' in complaints(arm(urdf=str(tmp_path / 'half.urdf')))
+
+
+def test_a_force_limit_without_a_sensor_is_named():
+    limits = load_robot('sim_arm').limits.model_copy(update={'force_n': 20.0})
+    assert 'force_n is set without a wrench_topic' in complaints(arm(limits=limits, wrench_topic=None))
