@@ -54,9 +54,6 @@ class SourceConfig(Section):
     intrinsics: IntrinsicsConfig | None = None
     repeated_after_frames: int = Field(3, ge=2, description='warn when so many frames in a row are the same')
     frozen_after_s: float = Field(1.0, gt=0, description='and call the camera frozen when that lasts so long')
-    hold_when_frozen: bool = Field(
-        False, description='publish nothing while frozen, so that the observations go stale and the arm holds'
-    )
 
     @field_validator('uri', mode='before')
     @classmethod

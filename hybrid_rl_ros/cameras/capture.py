@@ -155,10 +155,9 @@ class CameraCapture:
         elif state != before.state and 'frozen' in (state, before.state):
             mend = ': the same picture again and again; check the camera and its cable' if state == 'frozen' else ''
             self._say(f'{self._key}: {self._source.shown_uri} is {state}{mend}')
-        held_back = state == 'frozen' and self._source.hold_when_frozen
         with self._lock:
             replaced = self._newest is not None
-            self._newest = None if held_back else frame
+            self._newest = frame
             self._report = CaptureReport(
                 state=state,
                 frames=before.frames + 1,

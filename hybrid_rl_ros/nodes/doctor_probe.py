@@ -132,8 +132,10 @@ def _server(node: Node, robot: RobotConfig) -> dict[str, Any]:
     if robot.gripper.type not in actions:
         return {}
     service = f'{str(robot.gripper.topic).rstrip("/")}{actions[robot.gripper.type]}/_action/send_goal'
-    names = [name for name, _ in node.get_service_names_and_types()]
-    return {'action_served': node.resolve_service_name(service) in names}
+    # By node, because the list of all services has those that only a client waits for.
+    everyone = [node.get_service_names_and_types_by_node(*where) for where in node.get_node_names_and_namespaces()]
+    served = {name for services in everyone for name, _ in services}
+    return {'action_served': node.resolve_service_name(service) in served}
 
 
 def _spin(executor: SingleThreadedExecutor, seconds: float) -> None:

@@ -140,3 +140,8 @@ def test_an_export_that_computes_something_else_is_not_used(monkeypatch):
 def test_a_gpu_that_is_not_there_is_one_line():
     with pytest.raises(UserError, match='inference.device=cuda'):
         make_actor(MLP, InferenceConfig(device='cuda'))
+
+
+def test_onnx_on_a_gpu_is_refused_where_it_is_configured():
+    with pytest.raises(ValueError, match='engine: onnx runs on device: cpu'):
+        InferenceConfig(engine='onnx', device='cuda')

@@ -1,7 +1,7 @@
-"""Listens to one camera and to /diagnostics, and prints a JSON object a line; ends after as many frames as asked.
+"""Listens to one camera and to /diagnostics, and prints a JSON object for each message, a line each.
 
-Arguments: the camera, the number of frames, and the diagnostics that must also have been seen: a message's first word,
-or nothing.
+Arguments: the camera; how many stamps must have come with both image and camera_info before it ends; and what a
+diagnosis must have begun with before it ends, or nothing.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ def main() -> None:
     camera, wanted, state = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     rclpy.init()
     node = rclpy.create_node('camera_listener')
-    left, seen = [wanted], [not state]
+    images: set[int] = set()
+    infos: set[int] = set()
+    seen = [not state]
 
     def on_image(message: Image) -> None:
-        left[0] -= 1
+        images.add(stamp_ns(message.header.stamp))
         image = read_image(message)
         say(image=stamp_ns(message.header.stamp), shape=image.shape, pixel=image[0, 0].tolist(), **of(message))
 
     def on_info(message: CameraInfo) -> None:
+        infos.add(stamp_ns(message.header.stamp))
         say(
             info=stamp_ns(message.header.stamp), shape=[message.height, message.width], k=list(message.k), **of(message)
         )
@@ -44,10 +47,8 @@ def main() -> None:
     subscribe(Image, f'{camera}/image_raw', on_image, CAMERA)
     subscribe(CameraInfo, f'{camera}/camera_info', on_info, CAMERA)
     subscribe(DiagnosticArray, '/diagnostics', on_diagnostics, STEP)
-    while left[0] > 0 or not seen[0]:
+    while len(images & infos) < wanted or not seen[0]:
         rclpy.spin_once(node, timeout_sec=0.1)
-    # camera_info of the last frame follows its image.
-    rclpy.spin_once(node, timeout_sec=0.5)
     rclpy.try_shutdown()
 
 

@@ -42,7 +42,7 @@ def camera_node(run: Path, camera: str = 'front') -> Iterator[subprocess.Popen[s
 
 
 def listen(frames: int, state: str = '') -> list[dict[str, Any]]:
-    """What a subscriber got until it had that many frames and a diagnosis that begins with `state`."""
+    """What a subscriber got until it had that many frames with their camera_info, and a diagnosis of that beginning."""
     command = [sys.executable, str(LISTENER), 'front', str(frames), state]
     heard = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
     return [json.loads(line) for line in heard.stdout.splitlines()]
@@ -72,10 +72,11 @@ def test_a_videos_frames_come_with_rising_stamps_and_a_camera_info_each(tmp_path
     assert all(image['shape'] == [32, 32, 3] and image['frame'] == 'front_optical_frame' for image in images)
     shown = [image['pixel'][2] // 5 for image in images]
     assert all(image['pixel'][:2] == [4, 8] for image in images)
-    # Frames may be lost between processes, but what comes is the video in its order, again and again.
-    assert set(np.diff(shown) % 20) <= {1, 2, 3}
+    # A frame may be lost on the way, but none comes twice, and most come in the order of the video.
+    steps = np.diff(shown) % 20
+    assert (steps > 0).all() and np.median(steps) == 1
     matched = [infos[stamp] for stamp in stamps if stamp in infos]
-    assert len(matched) >= 30
+    assert len(matched) >= 40
     assert all(info['frame'] == 'front_optical_frame' and info['shape'] == [32, 32] for info in matched)
     assert matched[0]['k'] == [60.0, 0.0, 27.5, 0.0, 60.0, 15.5, 0.0, 0.0, 1.0]
 
@@ -127,7 +128,7 @@ def test_sigterm_ends_it_cleanly_and_so_does_the_end_of_a_file(tmp_path):
 
 def test_two_cameras_of_a_run_are_ready_under_their_own_names_and_reach_the_observation(tmp_path):
     """The first episode waits until every node is ready, and an observation for every camera: so the arm acts."""
-    front, side = write_folder(tmp_path / 'front', [10, 11]), write_folder(tmp_path / 'side', [30, 31])
+    front, side = (write_folder(tmp_path / name, list(range(7))) for name in ('front', 'side'))
     cameras = f'observation.cameras.side={{source: {{uri: {side}, loop: true}}}}'
     run = tmp_path / 'run'
     config = prepare(run, f'{{uri: {front}, loop: true}}', cameras, 'sim.gl="off"')

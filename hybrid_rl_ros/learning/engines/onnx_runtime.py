@@ -81,7 +81,7 @@ def _export(graph: ActionGraph, buffers: Buffers) -> bytes:
         torch.onnx.export(
             graph,
             example,
-            path,
+            str(path),
             input_names=list(buffers.inputs),
             output_names=['action'],
             opset_version=OPSET,

@@ -1,0 +1,36 @@
+"""The form of the performance figures; their values depend on the machine and are not asserted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from hybrid_rl_ros.bench_result import FIELDS, bench_result, bench_row, write_result
+
+
+def bench(name: str) -> dict:
+    command = [sys.executable, '-m', 'hybrid_rl_ros.cli', 'bench', name, '--json']
+    result = subprocess.run(command, capture_output=True, text=True, timeout=150)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_a_row_without_a_peer_has_no_ratio_and_one_with_a_peer_says_how_often_ours_fits_into_it(capsys):
+    rows = [bench_row('alone', 2.0, 10), bench_row('against', 2.0, 10, 'other', 5.0, engine='x')]
+    assert [row['ratio'] for row in rows] == [None, 2.5]
+    write_result(bench_result('inference', rows), as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ['alone: 2.000 ms (n 10)', 'against: 2.000 ms, other 5.000 ms, ratio 2.50 (n 10, engine x)']
+
+
+@pytest.mark.slow
+def test_bench_inference_prints_one_object_with_p50_and_p99_of_every_actor():
+    result = bench('inference')
+    assert result['bench'] == 'inference' and result['machine']['cores'] > 0
+    assert all(set(FIELDS) <= row.keys() and row['ours_ms'] > 0 for row in result['rows'])
+    timed = {row['name'] for row in result['rows'] if row['peer'] == 'PyTorch eager'}
+    for actor in ('MLP actor, state only', 'two-camera actor, 64x64', 'two-camera actor, 128x128'):
+        assert {f'{actor}, {how}, {p}' for how in ('mode', 'sampled') for p in ('p50', 'p99')} <= timed
