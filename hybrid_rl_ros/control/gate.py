@@ -20,7 +20,8 @@ SOURCES = ('teleop', 'reset', 'policy')
 class Gate:
     """Decides the mode. Every method takes the steady time `now_s`.
 
-    `mode`: hold, policy, teleop, reset or estop. `cause`: why the arm is held, or ''.
+    `mode`: hold, policy, teleop, reset or estop. `cause`: why the arm is held, or ''. `blocked`: set from outside, a
+    reason to hold that passes by itself.
     """
 
     def __init__(self, config: SafetyConfig, now_s: float) -> None:
@@ -33,6 +34,7 @@ class Gate:
         self._pressed = False
         self._running = False
         self._acting = False
+        self.blocked = ''
         self.mode = 'hold'
         self.cause = 'no action yet'
 
@@ -94,7 +96,7 @@ class Gate:
         return refusal
 
     def _speaking(self, now_s: float) -> Iterable[str]:
-        if self._joints.ever and self._joints.expired(now_s):
+        if self.blocked or (self._joints.ever and self._joints.expired(now_s)):
             return
         for source in SOURCES:
             heard = self._actions[source].ever and not self._actions[source].expired(now_s)
@@ -102,8 +104,8 @@ class Gate:
                 yield source
 
     def _why_silent(self, now_s: float) -> str:
-        if not self._running:
-            return 'no episode'
+        if self.blocked or not self._running:
+            return self.blocked or 'no episode'
         if self._joints.ever and self._joints.expired(now_s):
             return 'no joint state'
         return 'no action' if self._acting else 'no action yet'

@@ -31,6 +31,9 @@ class ArmKinematics:
             raise UserError(f'{path}: no joint {missing[0]!r}, which robot {robot.name} lists in arm_joints')
         if not full.existFrame(robot.tool_frame):
             raise UserError(f'{path}: no frame {robot.tool_frame!r}, which robot {robot.name} names as tool_frame')
+        turning = [name for name in robot.arm_joints if full.joints[full.getJointId(name)].nq != 1]
+        if turning:
+            raise UserError(f'{path}: joint {turning[0]!r} has no limits (continuous); make it revolute, with limits')
         others = [full.getJointId(name) for name in full.names[1:] if name not in robot.arm_joints]
         self._model = pinocchio.buildReducedModel(full, others, pinocchio.neutral(full))
         self._data = self._model.createData()

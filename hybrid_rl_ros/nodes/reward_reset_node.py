@@ -39,6 +39,7 @@ class RewardResetNode(GraphNode):
         self._reset_asked = False
         self._ready_peers: set[str] = set()
         self._fault = ''
+        self._at_rest = True
         self._last_observation = time.monotonic()
         self._reward = self.publisher(JointState, 'reward', STEP)
         self._state = self.publisher(DiagnosticArray, 'episode', LATCHED)
@@ -55,6 +56,7 @@ class RewardResetNode(GraphNode):
         """A fault ends the episode without a label, and the next one waits until a person has cleared it."""
         status = message.status[0]
         self._fault = status.message if status.level == DiagnosticStatus.ERROR else ''
+        self._at_rest = any(item.key == 'at_rest' and item.value == 'true' for item in status.values)
         if self._fault and self._episode.running:
             self._episode.abort()
             self._publish_state(self.get_clock().now().nanoseconds, self._fault)
@@ -69,7 +71,9 @@ class RewardResetNode(GraphNode):
 
     def _ask_for_reset(self) -> Future | None:
         everybody = self._ready_peers >= set(self.peers) and self._reset.service_is_ready()
-        if self._reset_asked or not everybody or self._fault:
+        # In real time a braking arm finishes before the scene is touched; in lock-step nothing moves in between.
+        moving = not self.lockstep and not self._at_rest
+        if self._reset_asked or not everybody or self._fault or moving:
             return None
         self._reset_asked = True
         return self._reset.call_async(Trigger.Request())

@@ -55,7 +55,7 @@ class SafetyNode(GraphNode):
         self._gate = Gate(safety, time.monotonic())
         self._joints: dict[str, float] = {}
         self._started = False
-        self._stated: tuple[str, str] | None = None
+        self._stated: tuple[str, str, bool] | None = None
         self._motion: ArmMotion | None = None
         self._direct = self.config.action.space == 'direct'
         if not self._direct:
@@ -67,6 +67,7 @@ class SafetyNode(GraphNode):
         self._executed = self.publisher(JointState, 'action/executed', STEP)
         self._state = self.create_publisher(DiagnosticArray, 'safety/state', LATCHED)
         self._driver = DriverStates(self, robot)
+        self._driver_was_ready = False
         self._check = ActionCheck(self.specs.action.names, robot.base_frame, safety.max_action_age_s)
         self._wrench = WrenchWatch(robot, safety.wrench_timeout_s)
         self._watched = ['action/policy'] if self._direct else ['action/policy', robot.command.topic]
@@ -169,8 +170,9 @@ class SafetyNode(GraphNode):
         if self.lockstep:
             self._arm.send(self._motion.whole_step(), stamp)
         if target.gripper is not None:
-            fingers = pick(self._joints, self.robot.gripper.joints)
-            self._gripper.send(target.gripper, fingers, self._command_stamp(stamp))
+            # Some drivers leave the fingers out; then the gripper is taken to be where it should go.
+            fingers = [self._joints.get(name, target.gripper) for name in self.robot.gripper.joints]
+            self._gripper.send(target.gripper, np.array(fingers), self._command_stamp(stamp))
         moved = {f'moved/ee.d{axis}': float(way) for axis, way in zip('xyz', target.moved_m)}
         limited = {f'limited/{name}': 1.0 for name in sorted(self._motion.limited_by)}
         self._motion.limited_by.clear()
@@ -208,8 +210,12 @@ class SafetyNode(GraphNode):
                 name = self.resolve_topic_name(topic)
                 sentence = f'{self.count_publishers(topic)} publishers on {name}; stop all but one'
                 self._gate.latch('two_publishers', sentence, persists=lambda t=topic: self.count_publishers(t) > 1)
-        if (why := self._driver.blocked()) is not None:
+        why = self._driver.blocked()
+        if why is not None and self._driver_was_ready:
             self._gate.latch('driver', why, persists=lambda: self._driver.blocked() is not None)
+        # Until the driver has been ready once nothing has gone wrong: hold, and go on by itself.
+        self._driver_was_ready = self._driver_was_ready or why is None
+        self._gate.blocked = '' if self._driver_was_ready else str(why)
         if self._wrench.lost(time.monotonic()):
             self._gate.latch('wrench_lost', 'no wrench', persists=lambda: self._wrench.lost(time.monotonic()))
         self._gate.update(time.monotonic())
@@ -258,25 +264,27 @@ class SafetyNode(GraphNode):
         self.get_logger().error(f'rejected: {why}', throttle_duration_sec=1.0)
 
     def _publish_state(self) -> None:
-        """Say so when the mode or its cause has changed."""
-        stated = (self._gate.mode, self._gate.cause)
+        """Say so when the mode or its cause has changed, or the arm has come to rest."""
+        at_rest = self._motion is None or not self._started
+        stated = (self._gate.mode, self._gate.cause, at_rest)
         if stated == self._stated:
             return
+        changed = self._stated is None or stated[:2] != self._stated[:2]
         self._stated = stated
-        mode, cause = stated
+        mode, cause = stated[:2]
         faults = self._gate.faults.faults
         status = DiagnosticStatus(name='safety_node: mode', hardware_id=self.robot.name)
         status.message = f'{mode}: {cause}' if cause else mode
         status.level = DiagnosticStatus.ERROR if faults else DiagnosticStatus.OK
         if cause == 'no action':
             status.level = DiagnosticStatus.WARN
-        status.values = [KeyValue(key='mode', value=mode)]
+        status.values = [KeyValue(key='mode', value=mode), KeyValue(key='at_rest', value=str(at_rest).lower())]
         status.values += [KeyValue(key=f'fault/{fault.code}', value=fault.sentence) for fault in faults]
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._state.publish(message)
         self.status.values.update(mode=mode, faults=[fault.code for fault in faults])
-        if mode == 'hold':
+        if mode == 'hold' and changed:
             self.status.count('holds')
         for fault in faults:
             self.get_logger().error(f'{fault.code}: {fault.sentence}', once=True)

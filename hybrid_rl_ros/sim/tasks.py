@@ -142,13 +142,13 @@ class Lift(Task):
     which leaves learning something to do.
     """
 
-    start_offset_m = (0.10, 0.16, 0.06)
+    start_offset_m = (0.08, 0.14, 0.05)
 
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
         _add_cube(spec, LIFT_CUBE_M, mass_kg=0.1, rgba=RED)
 
     def reset(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
-        cube = self._on_table(rng, 0.11, 0.18)
+        cube = self._on_table(rng, 0.10, 0.16)
         _place_cube(data, cube, LIFT_CUBE_M, rng.uniform(-0.3, 0.3))
 
     def state(self, data: mujoco.MjData) -> NamedVector:

@@ -325,10 +325,8 @@ def test_26_a_protective_stop_closes_the_gate(tmp_path, report):
     robot = overridden(load_robot('sim_arm'), tmp_path, driver_states=[state])
     with Rig(tmp_path, f'robot={robot}') as rig:
         driver = rig.node.create_publisher(Bool, 'program_running', LATCHED)
-        rig.spin(0.5)
-        assert rig.state == 'hold: driver'
+        rig.wait_for(lambda: rig.state == 'hold: waiting for the driver state program_running')
         driver.publish(Bool(data=True))
-        rig.wait_for(lambda: rig.call('safety_node/clear_fault').success)
         rig.move()
         driver.publish(Bool(data=False))
         stopped = time.monotonic()

@@ -46,7 +46,10 @@ def main() -> None:
         while time.monotonic() < end:
             rclpy.spin_once(node, timeout_sec=0.02)
 
-    spin(3.0)
+    deadline = time.monotonic() + 20.0
+    while not (readings and states and stamps) and time.monotonic() < deadline:
+        spin(0.1)
+    spin(2.0)
     os.kill(int(sys.argv[1]), signal.SIGKILL)
     killed = time.monotonic()
     stamps_before = list(stamps)
@@ -54,7 +57,7 @@ def main() -> None:
     result = {
         'speed_before_rad_s': max(speed for at, speed in readings if at < killed),
         'speed_after_rad_s': max(speed for at, speed in readings if at > killed + HOLD_WITHIN_S),
-        'safety_state': states[-1] if states else '',
+        'safety_states': states,
         'stamps_before': stamps_before,
     }
     sys.stdout.write(json.dumps(result) + '\n')

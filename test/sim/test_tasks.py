@@ -76,8 +76,8 @@ def test_lift_cubes_cover_their_area_and_lie_on_the_table():
         state = sim.task_state()
         starts.append([state['cube.x'], state['cube.y'], state['cube.yaw'], state['cube.z']])
     low, high = np.min(starts, axis=0), np.max(starts, axis=0)
-    np.testing.assert_allclose(low, [0.34, -0.18, -0.3, 0.02], atol=0.02)
-    np.testing.assert_allclose(high, [0.56, 0.18, 0.3, 0.02], atol=0.02)
+    np.testing.assert_allclose(low, [0.35, -0.16, -0.3, 0.02], atol=0.02)
+    np.testing.assert_allclose(high, [0.55, 0.16, 0.3, 0.02], atol=0.02)
 
 
 def test_push_goals_are_neither_under_the_cube_nor_far_away():
