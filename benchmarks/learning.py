@@ -104,7 +104,7 @@ def result_of(run: Path, seed: int) -> dict[str, Any]:
         [episode['env_steps'], round(sum(successes[max(0, i + 1 - WINDOW) : i + 1]) / min(i + 1, WINDOW), 3)]
         for i, episode in enumerate(episodes)
     ]
-    return {'seed': seed, **{key: summary[key] for key in kept}, 'cores': os.cpu_count(), 'curve': curve}
+    return {'seed': seed, **{key: summary[key] for key in kept}, 'cores': len(os.sched_getaffinity(0)), 'curve': curve}
 
 
 def keep(name: str, agent: str, command: str, result: dict[str, Any]) -> None:
