@@ -73,6 +73,14 @@ class ArmKinematics:
             if np.abs(error).max() < IK_TOLERANCE:
                 break
             jacobian = pinocchio.computeFrameJacobian(self._model, self._data, q, self._frame, pinocchio.LOCAL)
-            step = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + DAMPING * np.eye(6), error)
+            step = _damped_step(jacobian, error)
+            # A joint at its limit that is asked further out takes no part: the others make up for it.
+            stuck = ((q <= lower) & (step < 0.0)) | ((q >= upper) & (step > 0.0))
+            if stuck.any():
+                step = _damped_step(np.where(stuck, 0.0, jacobian), error)
             q = np.clip(q + step, lower, upper)
         return q[self._from_model]
+
+
+def _damped_step(jacobian: np.ndarray, error: np.ndarray) -> np.ndarray:
+    return jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + DAMPING * np.eye(6), error)
