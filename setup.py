@@ -59,7 +59,16 @@ setup(
     extras_require={
         'ros': ['ros-rclpy[fastrtps]==7.1.6', 'ros-std-srvs==5.3.6', *(f'ros-{m}-msgs==5.3.6' for m in ROS_MESSAGES)],
         'sim': ['mujoco>=3.2', 'gymnasium[classic-control]', 'PyOpenGL'],
-        'dev': ['pytest-timeout', 'hypothesis', 'matplotlib', 'ruff', 'mypy', 'import-linter', 'types-PyYAML', 'colcon-common-extensions'],
+        'dev': [
+            'pytest-timeout',
+            'hypothesis',
+            'matplotlib',
+            'ruff',
+            'mypy',
+            'import-linter',
+            'types-PyYAML',
+            'colcon-common-extensions',
+        ],
         'test': ['pytest'],
     },
     entry_points={

@@ -14,6 +14,7 @@ from hybrid_rl_ros.config_file import share_folder
 
 LOCKSTEP_SECONDS = 15.0
 START_WITHIN_S = 60.0
+PERCENTILES = ('p50', 'p99')
 CAMERAS = 'observation.cameras={front: {width: 128, height: 128}, wrist: {width: 128, height: 128}}'
 # Updates begin at once, and the run outlasts the measurement.
 LEARNING = ['eval.episodes=0', 'train.warm_up_steps=1', 'train.env_steps=1000000000']
@@ -46,8 +47,16 @@ def _realtime_rows(config: Config, seconds: float) -> list[dict[str, Any]]:
         'lost_steps': status['learner_node']['counters'].get('dropped_steps', 0),
         'updates': status['learner_node'].get('updates', 0),
     }
-    name = 'real time 20 Hz, two 128x128 cameras, stamp to executed'
-    return [bench_row(f'{name}, {p}', timing[f'{p}_ms'], timing['n'], **lost) for p in ('p50', 'p99')]
+    name = 'real time 20 Hz, two 128x128 cameras'
+    rows = [bench_row(f'{name}, stamp to executed, {p}', timing[f'{p}_ms'], timing['n'], **lost) for p in PERCENTILES]
+    period = status['inference_node']['timings']['period']
+    rows += [bench_row(f'{name}, period of actions, {p}', period[f'{p}_ms'], period['n']) for p in PERCENTILES]
+    return [*rows, bench_row(f'{name}, growth of the fattest process, MB', _growth_mb(status), len(status))]
+
+
+def _growth_mb(status: dict[str, dict[str, Any]]) -> float:
+    """The most that any process's own memory grew after the first quarter of the measurement."""
+    return round(max(node['memory_mb'] - node['memory_mb_early'] for node in status.values()), 1)
 
 
 def _run(config: Config, role: str, nodes: list[NodeProcess], seconds: float) -> dict[str, dict[str, Any]]:
@@ -62,8 +71,11 @@ def _run(config: Config, role: str, nodes: list[NodeProcess], seconds: float) ->
                 if time.monotonic() > deadline:
                     raise RuntimeError(f'no step within {START_WITHIN_S:g} s')
                 time.sleep(0.1)
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
+            began = time.monotonic()
+            early: dict[str, float] = {}
+            while (elapsed := time.monotonic() - began) < seconds:
                 bringup.check()
+                if not early and elapsed > seconds / 4:
+                    early = {node.name: node_status(run, node.name).get('memory_mb', 0.0) for node in nodes}
                 time.sleep(0.1)
-        return {node.name: node_status(run, node.name) for node in nodes}
+        return {node.name: {**node_status(run, node.name), 'memory_mb_early': early[node.name]} for node in nodes}

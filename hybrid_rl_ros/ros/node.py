@@ -32,6 +32,7 @@ from hybrid_rl_ros.ros.status import Status
 
 SPIN_S = 0.05
 STATUS_PERIOD_S = 0.5
+DIAGNOSTICS_PERIOD_S = 1.0
 PARENT_POLL_S = 0.5
 STUCK_AFTER_S = 10.0
 PR_SET_PDEATHSIG = 1
@@ -65,7 +66,8 @@ class GraphNode(Node):
         self._awaited: dict[Publisher, int] = {}
         self._ready_publisher = self.create_publisher(String, 'graph/ready', LATCHED_MANY)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', STEP)
-        self.every(STATUS_PERIOD_S, self._write_status)
+        self.every(STATUS_PERIOD_S, self.status.write)
+        self.every(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         self.every(0.05, self._check_ready)
 
     def parameter(self, name: str, default: Any, description: str) -> Any:
@@ -109,8 +111,7 @@ class GraphNode(Node):
         self.status.write()
         self._ready_publisher.publish(String(data=self.get_name()))
 
-    def _write_status(self) -> None:
-        self.status.write()
+    def _publish_diagnostics(self) -> None:
         message = DiagnosticArray(status=[self.status.diagnostics(self.robot.name)])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 KEPT_SAMPLES = 20_000
 HISTOGRAM_BINS = 40
@@ -23,6 +23,7 @@ class Status:
         self._folder = folder
         self._samples: dict[str, np.ndarray] = {}
         self._written: dict[str, int] = defaultdict(int)
+        self._timings: dict[str, dict[str, Any]] = {}
         self.counters: dict[str, int] = defaultdict(int)
         self.values: dict[str, Any] = {}
         self.warning = ''
@@ -35,44 +36,48 @@ class Status:
         samples[self._written[name] % KEPT_SAMPLES] = milliseconds
         self._written[name] += 1
 
-    def summary(self) -> dict[str, Any]:
-        timings = {name: self._timing(name) for name in self._samples}
-        return {'node': self._node, 'counters': dict(self.counters), 'timings': timings, **self.values}
-
     def write(self) -> None:
-        """Replace the status file atomically."""
+        """Take stock, for `diagnostics` too, and replace the status file atomically."""
+        self._timings = {name: self._timing(name) for name in self._samples}
+        self.values['memory_mb'] = _resident_mb()
         if self._folder is None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f'{self._node}.json'
         temporary = path.with_suffix('.tmp')
-        temporary.write_text(json.dumps(self.summary()))
+        summary = {'node': self._node, 'counters': dict(self.counters), 'timings': self._timings, **self.values}
+        temporary.write_text(json.dumps(summary))
         os.replace(temporary, path)
 
     def diagnostics(self, hardware_id: str) -> DiagnosticStatus:
-        """This node's entry for a DiagnosticArray: level WARN once a `dropped_*` was counted, and while it warns."""
+        """This node's entry for a DiagnosticArray: level WARN once a `dropped_*` was counted, and while it warns.
+
+        The percentiles are those of the last `write`.
+        """
         dropped = sum(value for name, value in self.counters.items() if name.startswith('dropped_'))
         status = DiagnosticStatus(name=f'{self._node}: graph', hardware_id=hardware_id)
         status.level = DiagnosticStatus.WARN if dropped or self.warning else DiagnosticStatus.OK
         status.message = self.warning or (f'{dropped} dropped' if dropped else 'running')
         status.values = [KeyValue(key=name, value=str(value)) for name, value in self.counters.items()]
-        for name in self._samples:
-            timing = self._timing(name)
+        for name, timing in self._timings.items():
             status.values.append(KeyValue(key=f'{name}_p50_ms', value=f'{timing["p50_ms"]:.2f}'))
             status.values.append(KeyValue(key=f'{name}_p99_ms', value=f'{timing["p99_ms"]:.2f}'))
         return status
 
     def _timing(self, name: str) -> dict[str, Any]:
         samples = self._samples[name][: min(self._written[name], KEPT_SAMPLES)]
-        counts, edges = np.histogram(samples, bins=HISTOGRAM_BINS, range=(0.0, max(1.0, np.percentile(samples, 99.5))))
+        p50, p99, most = np.percentile(samples, (50, 99, 99.5))
+        counts, edges = np.histogram(samples, bins=HISTOGRAM_BINS, range=(0.0, max(1.0, most)))
         return {
             'n': self._written[name],
-            'p50_ms': float(np.percentile(samples, 50)),
-            'p99_ms': float(np.percentile(samples, 99)),
+            'p50_ms': float(p50),
+            'p99_ms': float(p99),
             'max_ms': float(samples.max()),
             'histogram': {'edges_ms': edges.round(3).tolist(), 'counts': counts.tolist()},
         }
 
 
-def diagnostic_array(header: Any, status: DiagnosticStatus) -> DiagnosticArray:
-    return DiagnosticArray(header=header, status=[status])
+def _resident_mb() -> float:
+    """This process's own memory, without the mapped files of a replay store."""
+    fields = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())
+    return round(int(fields['RssAnon'].split()[0]) / 1e3, 1)

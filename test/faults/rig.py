@@ -54,6 +54,8 @@ class Seen:
 class Rig:
     """Start with `with Rig(tmp_path, *settings) as rig`; `rig.drive(seconds)` sways the arm sideways at 20 Hz."""
 
+    role = 'eval'
+
     def __init__(self, folder: Path, *settings: str, nodes: tuple[NodeProcess, ...] = GATE_AND_ARM) -> None:
         base = ['clock=realtime', f'control_rate_hz={RATE_HZ:g}', 'eval.episodes=0', *settings]
         self.config: Config = load_config(CONFIG / 'sim_reach_state.yaml', base)
@@ -62,7 +64,7 @@ class Rig:
         self.run.mkdir(parents=True, exist_ok=True)
         prepare_run(self.run, self.config, resolve_specs(self.config))
         self._nodes = nodes
-        self.bringup = Bringup(self.config, self.run, 'eval', self.nodes())
+        self.bringup = Bringup(self.config, self.run, self.role, self.nodes())
         self.seen = Seen()
         self.running = True
         self.source = 'policy'

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rig import RATE_HZ, Rig
 
-from hybrid_rl_ros.bringup import NodeProcess, nodes_of_run
+from hybrid_rl_ros.bringup import NodeProcess, node_status, nodes_of_run
 from hybrid_rl_ros.run_folder import read_json_lines
 
 pytestmark = pytest.mark.slow
@@ -161,6 +161,49 @@ def test_22_a_clock_that_stands_still_does_not_stop_the_watchdogs(tmp_path, repo
         rig.wait_for(lambda: rig.mode == 'hold', within_s=2.0)
         held = next(at for at, state in rig.seen.states if at > silent and state.startswith('hold'))
         report(22, '/clock stands still', 'watchdogs go on: hold', held - silent)
+
+
+class TrainingRig(GraphRig):
+    """The graph of a training; the learner's weights move the arm."""
+
+    role = 'train'
+
+    def nodes(self) -> list[NodeProcess]:
+        return nodes_of_run(self.config, 'train')
+
+    def learning(self) -> None:
+        self.wait_for(lambda: node_status(self.run, 'inference_node').get('policy_version', 0) >= 1, within_s=60)
+        self.moving()
+
+
+TRAINING = ('train.env_steps=100000', 'train.warm_up_steps=20', 'sac.hidden=[32, 32]', 'episode.time_limit_steps=400')
+
+
+def test_15_without_the_learner_the_arm_goes_on(tmp_path, report):
+    with TrainingRig(tmp_path, *TRAINING) as graph:
+        graph.learning()
+        graph.kill('learner_node', signal.SIGKILL)
+        before = graph.count('executed_policy')
+        graph.wait_for(lambda: graph.count('executed_policy') > before + 40)
+        assert graph.mode == 'policy'
+        report(15, 'kill -9 of learner_node', 'the arm goes on with the last weights')
+
+
+def test_25_weights_that_are_not_a_policy_are_refused(tmp_path, report):
+    from std_msgs.msg import UInt8MultiArray
+
+    from hybrid_rl_ros.ros.messages import write_bytes
+    from hybrid_rl_ros.ros.qos import LATCHED
+
+    with TrainingRig(tmp_path, *TRAINING) as graph:
+        graph.learning()
+        forged = graph.node.create_publisher(UInt8MultiArray, 'policy/weights', LATCHED)
+        graph.wait_for(lambda: forged.get_subscription_count() > 0)
+        forged.publish(write_bytes(b'not a policy'))
+        graph.wait_for(lambda: graph.count('rejected_weights', 'inference_node') > 0)
+        before = graph.count('executed_policy')
+        graph.wait_for(lambda: graph.count('executed_policy') > before + 20)
+        report(25, 'weights that are no policy', 'refused, counted; acts on with the old ones')
 
 
 def test_26_an_episode_under_a_fault_is_aborted_not_failed(graph, report):
