@@ -138,8 +138,9 @@ class SafetyNode(GraphNode):
 
     def _on_running(self, running: bool) -> None:
         self._gate.on_running(running)
-        if not running:
-            self._started = self._started and self._motion is not None and not self._motion.at_rest
+        if self.lockstep and not running:
+            # The next episode starts wherever the reset puts the arm. In real time braking ends this one first.
+            self._started = False
 
     def _on_wrench(self, message: WrenchStamped) -> None:
         force, torque = message.wrench.force, message.wrench.torque

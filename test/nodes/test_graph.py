@@ -99,15 +99,19 @@ def test_training_stores_every_executed_step_and_says_so(tmp_path):
 def test_recorded_demonstrations_are_successes_only_and_end_terminal(tmp_path):
     out = tmp_path / 'demos'
     process = hybrid_rl(
-        *('record', '--config', str(CONFIG / 'sim_lift.yaml'), '--episodes', '2', '--expert', 'lift'),
+        *('record', '--config', str(CONFIG / 'sim_lift.yaml'), '--episodes', '4', '--expert', 'lift'),
         *('--out', str(out)),
     )
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     with ReplayStore.open(out, read_only=True) as store:
         episodes = store.episodes()
-        assert len(episodes) == 2
+        assert len(episodes) == 4
         assert all(episode.terminal and episode.return_ == 1.0 for episode in episodes)
+        for episode in episodes:
+            # Every episode starts from where the reset put the arm, not from where the last one ended.
+            tool = store.states(store.episode_rows(episode.episode))[:, :3]
+            assert np.abs(np.diff(tool, axis=0)).max() < 0.03
 
 
 def test_no_node_outlives_a_killed_command(tmp_path):
