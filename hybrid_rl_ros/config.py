@@ -212,6 +212,12 @@ class Config(Section):
         gymnasium = self.sim is not None and self.sim.backend == 'gymnasium'
         if gymnasium != (self.task == 'gymnasium') or gymnasium != (self.action.space == 'direct'):
             raise ValueError('sim.backend: gymnasium, task: gymnasium and action.space: direct belong together')
+        shortest_s = 1.2 * self.control_period_s
+        if self.clock == 'realtime' and not gymnasium and self.safety.action_timeout_s < shortest_s:
+            raise ValueError(
+                f'safety.action_timeout_s ({self.safety.action_timeout_s:g}) must be at least {shortest_s:g} '
+                f'at control_rate_hz {self.control_rate_hz:g}, or the arm holds between two actions'
+            )
         if self.clock == 'lockstep' and self.sim is None:
             raise ValueError('clock: lockstep needs a simulation; a real robot runs with clock: realtime')
         for name, camera in self.observation.cameras.items():

@@ -17,7 +17,9 @@ def node_environment(fastdds_profile: Path, threads: int) -> dict[str, str]:
         'MALLOC_TRIM_THRESHOLD_': str(2**31 - 1),
         'MALLOC_TOP_PAD_': str(2**26),
         # Most frames of 640x480 are lost at Fast DDS's own segment size.
+        # The second is the name from Fast DDS 3 (Kilted) on.
         'FASTRTPS_DEFAULT_PROFILES_FILE': str(fastdds_profile),
+        'FASTDDS_DEFAULT_PROFILES_FILE': str(fastdds_profile),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp',
         'PYTHONUNBUFFERED': '1',

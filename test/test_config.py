@@ -80,3 +80,10 @@ def test_an_unknown_state_name_is_named(tmp_path):
 def test_lockstep_without_a_simulation_is_refused():
     with pytest.raises(UserError, match='lockstep needs a simulation'):
         load_config(CONFIG / 'sim_lift.yaml', ['sim=null'])
+
+
+def test_a_watchdog_shorter_than_the_control_period_is_refused():
+    with pytest.raises(UserError, match='safety.action_timeout_s .* must be at least 0.24'):
+        load_config(
+            Path(__file__).parents[1] / 'config' / 'sim_reach_state.yaml', ['clock=realtime', 'control_rate_hz=5']
+        )
