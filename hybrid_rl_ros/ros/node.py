@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import difflib
 import os
 import signal
 import sys
@@ -131,6 +132,7 @@ def run_node(make_node: Callable[[], GraphNode]) -> int:
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make_node()
+        _refuse_unknown_parameters(node)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         try:
@@ -145,6 +147,15 @@ def run_node(make_node: Callable[[], GraphNode]) -> int:
         return USER_ERROR_EXIT
     finally:
         rclpy.try_shutdown()
+
+
+def _refuse_unknown_parameters(node: GraphNode) -> None:
+    """rclpy passes over a misspelt parameter in silence, and a limit that was never set looks like one that was."""
+    known = list(node._parameters)
+    for name in node._parameter_overrides:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise UserError(f'{node.get_name()}: unknown parameter {name!r}; the nearest is {nearest!r}')
 
 
 def node_main(make_node: Callable[[], GraphNode]) -> int:

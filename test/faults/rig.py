@@ -77,9 +77,17 @@ class Rig:
         return list(self._nodes)
 
     def __enter__(self) -> Rig:
-        self.bringup.start()
         rclpy.init()
         self.node = Node('rig')
+        try:
+            self.bringup.start()
+            self._listen()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _listen(self) -> None:
         node, seen = self.node, self.seen
         self._join_graph()
         arm = len(self.robot.arm_joints)
@@ -96,8 +104,7 @@ class Rig:
         node.create_subscription(JointState, 'joint_states', on_joints, SENSOR)
         node.create_subscription(JointState, 'action/executed', on_executed, STEP)
         node.create_subscription(DiagnosticArray, 'safety/state', on_state, LATCHED)
-        self.wait_for(lambda: bool(seen.joints and seen.states) and self._matched())
-        return self
+        self.wait_for(lambda: self.bringup.check() or bool(seen.joints and seen.states) and self._matched())
 
     def __exit__(self, *_: object) -> None:
         self.node.destroy_node()

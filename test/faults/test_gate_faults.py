@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from rig import SWAY, Rig, overridden
 
+from hybrid_rl_ros.bringup import NodeProcess
+from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import load_robot
 
 pytestmark = pytest.mark.slow
@@ -176,6 +178,13 @@ def test_28_taking_over_starts_from_where_the_arm_is(rig, report):
     np.testing.assert_allclose(commands[0], measured, atol=1e-4)
     assert np.abs(np.diff(commands, axis=0)).max() <= max(rig.robot.joint_speeds_rad_s) * 0.05
     report(28, 'activation', 'first command equals the measured state')
+
+
+def test_29_a_misspelt_parameter_is_refused_at_the_start(tmp_path):
+    gate = NodeProcess('safety_node', {'speed_scal': 0.3})
+    with pytest.raises(UserError, match="unknown parameter 'speed_scal'; the nearest is 'speed_scale'"):
+        with Rig(tmp_path, nodes=(NodeProcess('sim_node'), gate)) as rig:
+            rig.spin(0.1)
 
 
 def test_29_a_limit_out_of_range_is_refused_and_the_old_one_kept(rig, report):
