@@ -184,7 +184,7 @@ class Rig:
     def log(self, name: str) -> str:
         return (self.run / 'logs' / f'{name}.log').read_text()
 
-    def require_stop(self, since: float, silence_s: float = 0.0, within_s: float = 3.0) -> float:
+    def require_stop(self, since: float, silence_s: float = 0.0, within_s: float = 1.8) -> float:
         """The arm comes to rest no further than its limits allow; s from `since` until it rests.
 
         The way allowed: at full speed for `silence_s` (what the gate waits for), the control step under way and the

@@ -1,6 +1,6 @@
 """How long the gate takes from a fault to the hold, over many trials; the table shows the percentiles.
 
-HYBRID_RL_TRIALS sets the number of trials (20; the published figures are of 120). Nothing here fails for being slow.
+HYBRID_RL_TRIALS sets the number of trials (10; the published figures are of 120). Nothing here fails for being slow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hybrid_rl_ros.ros.qos import LATCHED
 
 pytestmark = pytest.mark.slow
 
-TRIALS = int(os.environ.get('HYBRID_RL_TRIALS', '20'))
+TRIALS = int(os.environ.get('HYBRID_RL_TRIALS', '10'))
 
 
 @pytest.fixture
