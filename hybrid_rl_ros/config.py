@@ -79,7 +79,8 @@ class SafetyConfig(Section):
     action_timeout_s: float = Field(0.15, gt=0, description='brake when no action came for this long')
     latch_after_s: float = Field(1.0, gt=0, description='silence beyond this must be cleared by a person')
     joint_state_timeout_s: float = Field(0.15, gt=0, description='brake when no joint state came for this long')
-    wrench_timeout_s: float = Field(0.15, gt=0)
+    wrench_timeout_s: float = Field(0.15, gt=0, description='latch when a force limit is set and no wrench came')
+    episode_timeout_s: float = Field(1.0, gt=0, description='brake the policy when reward_reset_node is silent')
     max_action_age_s: float = Field(0.3, gt=0, description='an action stamped earlier is rejected')
     estop_heartbeat_s: float | None = Field(
         None, gt=0, description='stop when `estop` is silent this long; null for off'

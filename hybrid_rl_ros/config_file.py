@@ -16,7 +16,7 @@ from hybrid_rl_ros.errors import UserError
 class Section(BaseModel):
     """A part of the configuration: frozen, and closed to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra='forbid')
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
 
 def save_config(config: BaseModel, path: Path) -> None:

@@ -99,6 +99,7 @@ class RobotConfig(Section):
     home_rad: list[float]
     joint_state_topic: str = 'joint_states'
     wrench_topic: str | None = None
+    wrench_sign: Literal[1, -1] = Field(1, description='1: what the surroundings do to the tool; -1: the reverse')
     command: CommandConfig
     gripper: GripperConfig = GripperConfig()
     limits: LimitsConfig
@@ -128,6 +129,10 @@ class RobotConfig(Section):
         for name, value in lists.items():
             if isinstance(value, list) and len(value) != len(self.arm_joints):
                 raise ValueError(f'{name} has {len(value)} values for {len(self.arm_joints)} arm_joints')
+        if len(set(self.arm_joints)) != len(self.arm_joints):
+            raise ValueError('arm_joints names a joint twice')
+        if (limits.force_n or limits.torque_nm) and not self.wrench_topic:
+            raise ValueError('limits.force_n and limits.torque_nm need wrench_topic')
         return self
 
 

@@ -38,6 +38,9 @@ class ActionCheck:
         age_s = (now_ns - stamp_ns) / NS_PER_S
         if not -MAX_LEAD_S <= age_s <= self._max_age_s:
             raise ValueError(f'stamp is {age_s:.3f} s old, expected 0 to {self._max_age_s:g} s')
+        if self._newest.get(source, 0) > now_ns + MAX_LEAD_S * NS_PER_S:
+            # The clock was set back; what came before says nothing any more.
+            del self._newest[source]
         if stamp_ns <= self._newest.get(source, 0):
             raise ValueError('stamp is no newer than the last one')
         self._newest[source] = stamp_ns

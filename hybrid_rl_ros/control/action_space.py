@@ -121,12 +121,19 @@ class ToolDelta(ActionSpace):
         self._pose = reached if self._action.rotation else pinocchio.SE3(self._pose.rotation, reached.translation)
 
     def _shorten_leash(self, measured_rad: np.ndarray) -> None:
-        measured = self._kinematics.tool_pose(measured_rad).translation
-        lead = self._pose.translation - measured
-        excess = np.linalg.norm(lead) / (LEASH_STEPS * self._action.max_step_m)
-        if excess > 1.0:
-            self._pose = pinocchio.SE3(self._pose.rotation, measured + lead / excess)
-            self._joints = self._kinematics.solve(self._joints, self._pose)
+        """A goal that runs ahead of an arm that is held back would make it jump once it is free."""
+        measured = self._kinematics.tool_pose(measured_rad)
+        lead = self._pose.translation - measured.translation
+        turn = pinocchio.log3(measured.rotation.T @ self._pose.rotation)
+        too_far = float(np.linalg.norm(lead)) / (LEASH_STEPS * self._action.max_step_m)
+        too_much = float(np.linalg.norm(turn)) / (LEASH_STEPS * self._action.max_step_rad)
+        if too_far <= 1.0 and (too_much <= 1.0 or not self._action.rotation):
+            return
+        rotation = self._pose.rotation
+        if self._action.rotation:
+            rotation = measured.rotation @ pinocchio.exp3(turn / max(1.0, too_much))
+        self._pose = pinocchio.SE3(rotation, measured.translation + lead / max(1.0, too_far))
+        self._joints = self._kinematics.solve(self._joints, self._pose)
 
 
 class JointSpace(ActionSpace):
@@ -135,7 +142,8 @@ class JointSpace(ActionSpace):
     def _goal(self, executed: np.ndarray, measured_rad: np.ndarray) -> np.ndarray:
         numbers = executed[: len(self._joints)]
         if self._action.space == 'joint_position':
-            return numbers
+            leash_rad = LEASH_STEPS * self._max_joint_step_rad
+            return np.clip(numbers, measured_rad - leash_rad, measured_rad + leash_rad)
         leash = LEASH_STEPS * self._action.max_step_rad
         start = np.clip(self._joints, measured_rad - leash, measured_rad + leash)
         return np.clip(start + numbers, self._kinematics.lower_rad, self._kinematics.upper_rad)

@@ -8,10 +8,12 @@ import pinocchio
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.control.action_space import Target, make_action_space
 from hybrid_rl_ros.control.kinematics import ArmKinematics
-from hybrid_rl_ros.control.motion_filter import Motion, MotionFilter
+from hybrid_rl_ros.control.motion_filter import Motion, MotionFilter, Push
 from hybrid_rl_ros.control.regions import regions_of
 from hybrid_rl_ros.control.setpoint import SetPoint
 from hybrid_rl_ros.robot_config import RobotConfig
+
+MOST_DROOP_RAD = 0.05
 
 
 class ArmMotion:
@@ -21,7 +23,7 @@ class ArmMotion:
         """Raises UserError for a robot whose URDF does not fit."""
         self.period_s = 1.0 / robot.command.rate_hz
         self.speed_scale = 1.0
-        self.push: np.ndarray | None = None
+        self.push: Push | None = None
         self.limited_by: set[str] = set()
         self._kinematics = ArmKinematics(robot)
         self._step_s = config.control_period_s
@@ -29,15 +31,26 @@ class ArmMotion:
         self._filter = MotionFilter(robot, self._kinematics, regions_of(robot, self._kinematics), self.period_s)
         self._goal = self._filter.position
         self._left_s = 0.0
+        self._commanded: np.ndarray | None = None
+
+    def forget(self) -> None:
+        """The arm was moved by something else (a reset, a person): the next start is where it is measured."""
+        self._commanded = None
 
     @property
     def at_rest(self) -> bool:
         return self._filter.at_rest
 
     def start_at(self, measured_rad: np.ndarray) -> SetPoint:
-        """Stand still where the arm is. Raises ValueError for joints (J,) that are not finite."""
-        self._filter.start_at(measured_rad)
-        self._space.sync(measured_rad)
+        """Stand still where the arm is. Raises ValueError for joints (J,) that are not finite.
+
+        An arm that only droops a little below its last set-point keeps that: taken anew at every hold, the droop would
+        add up and lower the arm.
+        """
+        kept = self._commanded is not None and np.abs(self._commanded - measured_rad).max() < MOST_DROOP_RAD
+        start = self._commanded if kept and self._commanded is not None else measured_rad
+        self._filter.start_at(start)
+        self._space.sync(start)
         self._goal, self._left_s = self._filter.position, 0.0
         return self._setpoint(Motion(self._filter.position, self._filter.velocity, ()), self.period_s)
 
@@ -75,6 +88,7 @@ class ArmMotion:
         return motion
 
     def _setpoint(self, motion: Motion, duration_s: float) -> SetPoint:
+        self._commanded = motion.position_rad
         pose = self._kinematics.tool_pose(motion.position_rad)
         return SetPoint(
             position_rad=motion.position_rad,

@@ -11,7 +11,7 @@ from hybrid_rl_ros.robot_config import RobotConfig, urdf_path
 
 
 class LinkDistance:
-    """The chosen pairs of shapes stay at least a margin apart. Joints that are not the arm's stay at zero."""
+    """The chosen pairs of shapes stay at least a margin apart. The fingers are open; other joints stay at zero."""
 
     def __init__(self, name: str, robot: RobotConfig, margin_m: float) -> None:
         """`name`: 'self' for links that are no neighbours, 'scene' for links against limits.scene. Raises UserError."""
@@ -27,6 +27,9 @@ class LinkDistance:
             raise UserError(f'{path}: no collision shapes, which limits.self_distance_m and limits.scene need')
         self._data = self._model.createData()
         self._joints = np.array([self._model.joints[self._model.getJointId(joint)].idx_q for joint in robot.arm_joints])
+        self._rest = pinocchio.neutral(self._model)
+        for finger in robot.gripper.joints:
+            self._rest[self._model.joints[self._model.getJointId(finger)].idx_q] = robot.gripper.open
         for first, second in _scene_pairs(geometry, robot) if name == 'scene' else _self_pairs(geometry, self._model):
             geometry.addCollisionPair(pinocchio.CollisionPair(first, second))
         self._geometry = geometry
@@ -40,7 +43,7 @@ class LinkDistance:
         return self._margin_m - min(self._distances(joints_rad, self._results))
 
     def _distances(self, joints_rad: np.ndarray, results: pinocchio.GeometryData) -> list[float]:
-        posture = pinocchio.neutral(self._model)
+        posture = self._rest.copy()
         posture[self._joints] = joints_rad
         pinocchio.computeDistances(self._model, self._data, self._geometry, results, posture)
         return [result.min_distance for result in results.distanceResults]

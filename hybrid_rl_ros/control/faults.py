@@ -15,11 +15,14 @@ class Fault:
 
 
 class FaultLatch:
-    """Remembers every fault until it is cleared; a cause that persists cannot be cleared away."""
+    """Remembers every fault until it is cleared; a cause that persists cannot be cleared away.
+
+    One code may have several causes (a switch and a service, two topics): all of them must be gone.
+    """
 
     def __init__(self) -> None:
         self._latched: dict[str, Fault] = {}
-        self._causes: dict[str, Callable[[], bool]] = {}
+        self._causes: dict[str, dict[str, Callable[[], bool]]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._latched)
@@ -29,19 +32,19 @@ class FaultLatch:
         """In the order in which they came."""
         return list(self._latched.values())
 
-    def latch(self, code: str, sentence: str, persists: Callable[[], bool] | None = None) -> bool:
-        """Latch a fault; True if it is new. `persists` says whether its cause is still there."""
+    def latch(self, code: str, sentence: str, persists: Callable[[], bool] | None = None, cause: str = '') -> bool:
+        """Latch a fault; True if it is new. `persists` says whether `cause`, a name of its own, is still there."""
+        if persists is not None:
+            self._causes.setdefault(code, {})[cause] = persists
         if code in self._latched:
             return False
         self._latched[code] = Fault(code, sentence)
-        if persists is not None:
-            self._causes[code] = persists
         return True
 
     def clear(self) -> str | None:
         """Clear every fault, or none and say why."""
         for code, fault in self._latched.items():
-            if code in self._causes and self._causes[code]():
+            if any(persists() for persists in self._causes.get(code, {}).values()):
                 return f'{code} persists: {fault.sentence}'
         self._latched.clear()
         self._causes.clear()

@@ -7,7 +7,7 @@ hold ──action of the active source while an episode runs──► policy | t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from hybrid_rl_ros.config import SafetyConfig
 from hybrid_rl_ros.control.faults import FaultLatch
@@ -21,15 +21,18 @@ class Gate:
     """Decides the mode. Every method takes the steady time `now_s`.
 
     `mode`: hold, policy, teleop, reset or estop. `cause`: why the arm is held, or ''. `blocked`: set from outside, a
-    reason to hold that passes by itself.
+    reason to hold that passes by itself. `needs_joints`: nobody may move before a joint state has come. In lock-step
+    (`timed` false) silence is only waiting, and no watchdog but the e-stop's looks at the time.
     """
 
-    def __init__(self, config: SafetyConfig, now_s: float) -> None:
+    def __init__(self, config: SafetyConfig, now_s: float, needs_joints: bool = True, timed: bool = True) -> None:
         self._config = config
+        self._needs_joints, self._timed = needs_joints, timed
         self._now_s = now_s
         self.faults = FaultLatch()
         self._actions = {source: Watchdog(config.action_timeout_s, now_s) for source in SOURCES}
         self._joints = Watchdog(config.joint_state_timeout_s, now_s)
+        self._episode = Watchdog(config.episode_timeout_s, now_s)
         self._heartbeat = Watchdog(config.estop_heartbeat_s or 0.0, now_s)
         self._pressed = False
         self._running = False
@@ -38,21 +41,16 @@ class Gate:
         self.mode = 'hold'
         self.cause = 'no action yet'
 
-    @property
-    def moving(self) -> bool:
-        return self.mode in SOURCES
-
     def on_joints(self, now_s: float) -> None:
         self._joints.fed(now_s)
 
     def on_estop(self, pressed: bool, now_s: float) -> None:
         self._heartbeat.fed(now_s)
         self._pressed = pressed
-        if pressed:
-            self.faults.latch('estop', 'the e-stop was pressed; release it and clear the fault', lambda: self._pressed)
 
-    def on_running(self, running: bool) -> None:
+    def on_running(self, running: bool, now_s: float) -> None:
         """Whether an episode is under way; the policy is heard only then."""
+        self._episode.fed(now_s)
         if running and not self._running:
             self._acting = False
         self._running = running
@@ -76,12 +74,12 @@ class Gate:
         else:
             speaking = next(iter(self._speaking(now_s)), None)
             self.mode = speaking or 'hold'
-            self.cause = '' if speaking else self._why_silent(now_s)
+            self.cause = '' if speaking else self._why_held(now_s)
         return self.mode
 
-    def latch(self, code: str, sentence: str, **persists: object) -> bool:
-        """Latch a fault from outside: a second publisher, a driver's state, a wrench."""
-        return self.faults.latch(code, sentence, **persists)  # type: ignore[arg-type]
+    def latch(self, code: str, sentence: str, persists: Callable[[], bool] | None = None, cause: str = '') -> bool:
+        """Latch a fault from outside: a second publisher, a driver's state, a wrench. True if it is new."""
+        return self.faults.latch(code, sentence, persists, cause)
 
     def clear(self, now_s: float) -> str | None:
         """Clear the faults; why not, or None."""
@@ -96,29 +94,51 @@ class Gate:
         return refusal
 
     def _speaking(self, now_s: float) -> Iterable[str]:
-        if self.blocked or (self._joints.ever and self._joints.expired(now_s)):
+        if self._not_ready(now_s):
             return
         for source in SOURCES:
-            heard = self._actions[source].ever and not self._actions[source].expired(now_s)
-            if heard and (source != 'policy' or self._running):
+            watchdog = self._actions[source]
+            heard = watchdog.ever and not (self._timed and watchdog.expired(now_s))
+            if heard and (source != 'policy' or self._in_episode(now_s)):
                 yield source
 
-    def _why_silent(self, now_s: float) -> str:
-        if self.blocked or not self._running:
-            return self.blocked or 'no episode'
-        if self._joints.ever and self._joints.expired(now_s):
+    def _in_episode(self, now_s: float) -> bool:
+        return self._running and not (self._timed and self._episode.expired(now_s))
+
+    def _not_ready(self, now_s: float) -> str:
+        """Why nobody at all may move the arm, or ''."""
+        if self.blocked:
+            return self.blocked
+        if self._config.estop_heartbeat_s is not None and not self._heartbeat.ever:
+            return 'waiting for the e-stop'
+        if self._needs_joints and not self._joints.ever:
+            return 'no joint state yet'
+        if self._needs_joints and self._timed and self._joints.expired(now_s):
             return 'no joint state'
+        return ''
+
+    def _why_held(self, now_s: float) -> str:
+        if why := self._not_ready(now_s):
+            return why
+        if not self._running:
+            return 'no episode'
+        if not self._in_episode(now_s):
+            return 'nothing heard of the episode'
         return 'no action' if self._acting else 'no action yet'
 
     def _latch_what_is_wrong(self, now_s: float) -> None:
         after, beat = self._config.latch_after_s, self._config.estop_heartbeat_s
+        if self._pressed:
+            sentence = 'the e-stop was pressed; release it and clear the fault'
+            self.faults.latch('estop', sentence, lambda: self._pressed, cause='switch')
         if beat is not None and self._heartbeat.ever and self._heartbeat.expired(now_s):
             sentence = f'the e-stop was silent for {beat:g} s; look at its publisher'
             self.faults.latch('estop_silent', sentence, lambda: self._heartbeat.silent_s(self._now_s) > beat)
-        if self.faults or not self._running:
+        if self.faults or not self._running or not self._timed:
             return
         if self._joints.ever and self._joints.silent_s(now_s) > after:
             sentence = f'no joint state for {after:g} s; look at the robot driver'
             self.faults.latch('joint_states_lost', sentence, lambda: self._joints.expired(self._now_s))
-        elif self._acting and self._actions['policy'].silent_s(now_s) > after:
-            self.faults.latch('action_lost', f'no action for {after:g} s; look at inference_node')
+        elif self.mode not in ('teleop', 'reset') and self._acting:
+            if self._actions['policy'].silent_s(now_s) > after:
+                self.faults.latch('action_lost', f'no action for {after:g} s; look at inference_node')

@@ -31,6 +31,14 @@ class ArmKinematics:
             raise UserError(f'{path}: no joint {missing[0]!r}, which robot {robot.name} lists in arm_joints')
         if not full.existFrame(robot.tool_frame):
             raise UserError(f'{path}: no frame {robot.tool_frame!r}, which robot {robot.name} names as tool_frame')
+        if not full.existFrame(robot.base_frame):
+            raise UserError(f'{path}: no frame {robot.base_frame!r}, which robot {robot.name} names as base_frame')
+        base = full.frames[full.getFrameId(robot.base_frame)]
+        if base.parentJoint != 0 or not base.placement.isIdentity(1e-9):
+            raise UserError(
+                f'{path}: base_frame {robot.base_frame!r} is not the root of the URDF; workspace and poses are counted '
+                'from the root, so leave out what the arm stands on, or name the root'
+            )
         turning = [name for name in robot.arm_joints if full.joints[full.getJointId(name)].nq != 1]
         if turning:
             raise UserError(f'{path}: joint {turning[0]!r} has no limits (continuous); make it revolute, with limits')

@@ -18,6 +18,7 @@ from hybrid_rl_ros.robot_config import RobotConfig
 # Shares of the way from braking to what is wished for that are tried in turn.
 TRIED_SHARES = (1.0, 0.5, 0.2)
 EDGE = 1e-9
+MOST_POSTURES = 12
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,18 @@ class Motion:
     position_rad: np.ndarray
     velocity_rad_s: np.ndarray
     limited_by: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Push:
+    """Directions, in the base frame, of a force and a torque beyond their limits; zero for one that is not."""
+
+    force: np.ndarray
+    torque: np.ndarray
+
+    def against(self, twist: np.ndarray) -> float:
+        """Negative for a tool twist (6,) that moves or turns against the push."""
+        return float(min(twist[:3] @ self.force, twist[3:] @ self.torque))
 
 
 class MotionFilter:
@@ -56,12 +69,12 @@ class MotionFilter:
         self.velocity = np.zeros_like(self.position)
 
     def step(
-        self, goal_rad: np.ndarray, left_s: float = 0.0, speed_scale: float = 1.0, push: np.ndarray | None = None
+        self, goal_rad: np.ndarray, left_s: float = 0.0, speed_scale: float = 1.0, push: Push | None = None
     ) -> Motion:
         """One period towards `goal_rad`, to be reached in `left_s` (0 for as soon as the limits let it).
 
-        `push` (3,): direction in the base frame in which the surroundings push the tool too hard; while it is given,
-        the tool moves along it or not at all. Raises ValueError for a goal that is not J finite numbers.
+        `push`: how the surroundings push the tool too hard; while it is given, the tool gives way or stands.
+        Raises ValueError for a goal that is not J finite numbers.
         """
         goal = self._checked(goal_rad)
         wish, limited_by = self._wish(goal, left_s, speed_scale)
@@ -81,7 +94,8 @@ class MotionFilter:
 
     def _wish(self, goal: np.ndarray, left_s: float, speed_scale: float) -> tuple[np.ndarray, list[str]]:
         limited_by = []
-        inside = np.clip(goal, self._lower, self._upper)
+        # From outside of a joint's range it may stay or come back; it is not driven back unasked.
+        inside = np.clip(goal, np.minimum(self._lower, self.position), np.maximum(self._upper, self.position))
         if (np.abs(inside - goal) > EDGE).any():
             limited_by.append('joint_position')
         way = inside - self.position
@@ -103,10 +117,17 @@ class MotionFilter:
         # What is faster than the limits already (a limit was lowered) can only be slowed down.
         return np.clip(wish, self.velocity - self._max_change, self.velocity + self._max_change), limited_by
 
-    def _refusal(self, velocity: np.ndarray, push: np.ndarray | None) -> str | None:
+    def _refusal(self, velocity: np.ndarray, push: Push | None) -> str | None:
         """Why `velocity` must not be taken, or None."""
-        if push is not None and self._kinematics.tool_velocity(self.position, velocity) @ push < -EDGE:
+        twist = self._kinematics.tool_twist(self.position, velocity)
+        if push is not None and (push.against(twist) < -EDGE):
             return 'wrench'
+        speed = float(np.linalg.norm(twist[:3]))
+        if speed > self._max_tool_speed + EDGE:
+            # Each joint's acceleration was limited by itself; the tool is not faster for that.
+            braking = self._kinematics.tool_velocity(self.position, self._braking())
+            if speed > np.linalg.norm(braking) + EDGE:
+                return 'ee_speed'
         postures = self._stopping_postures(velocity)
         for region in self._regions:
             worst = max(region.excess(posture) for posture in postures)
@@ -116,9 +137,10 @@ class MotionFilter:
         return None
 
     def _stopping_postures(self, velocity: np.ndarray) -> list[np.ndarray]:
-        """Half way through and at the end of braking from `velocity`, each joint as fast as it can."""
+        """Where the arm is after each period of braking from `velocity`, every joint as fast as it can."""
         periods = math.ceil((np.abs(velocity) / self._max_change).max() - EDGE) + 1
-        return [self._after_braking(velocity, count) for count in {max(1, periods // 2), periods}]
+        counts = np.unique(np.linspace(1, periods, min(periods, MOST_POSTURES)).round().astype(int))
+        return [self._after_braking(velocity, int(count)) for count in counts]
 
     def _after_braking(self, velocity: np.ndarray, periods: int) -> np.ndarray:
         speed = np.abs(velocity)

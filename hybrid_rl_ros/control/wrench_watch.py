@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hybrid_rl_ros.control.motion_filter import Push
 from hybrid_rl_ros.control.watchdog import Watchdog
 from hybrid_rl_ros.robot_config import RobotConfig
 
@@ -17,25 +18,33 @@ class WrenchWatch:
         self._force_n = limits.force_n or np.inf
         self._torque_nm = limits.torque_nm or np.inf
         self._watchdog = Watchdog(timeout_s, 0.0)
+        self._sign = robot.wrench_sign
         self._wrench = np.zeros(6)
 
     def measured(self, wrench: np.ndarray, now_s: float) -> None:
         """A wrench that is not finite counts as none."""
         if np.isfinite(wrench).all():
-            self._wrench = wrench
+            self._wrench = self._sign * wrench
             self._watchdog.fed(now_s)
 
     def lost(self, now_s: float) -> bool:
         """Whether a wrench is wanted, has been there, and is there no more."""
         return self.wanted and self._watchdog.ever and self._watchdog.expired(now_s)
 
-    def push(self, tool_rotation: np.ndarray) -> np.ndarray | None:
-        """(3,) unit direction, base frame, in which the tool is pushed too hard, or None. See MotionFilter.step.
-
-        A torque beyond its limit blocks every translation but along the force.
-        """
-        force, torque = self._wrench[:3], self._wrench[3:]
-        size = float(np.linalg.norm(force))
-        if size <= self._force_n and np.linalg.norm(torque) <= self._torque_nm:
+    def push(self, tool_rotation: np.ndarray) -> Push | None:
+        """What is beyond its limit, in the base frame, or None. See MotionFilter.step."""
+        force = _beyond(self._wrench[:3], self._force_n)
+        torque = _beyond(self._wrench[3:], self._torque_nm)
+        if not force.any() and not torque.any():
             return None
-        return tool_rotation @ force / max(size, 1e-9)
+        return Push(tool_rotation @ force, tool_rotation @ torque)
+
+    @property
+    def heard(self) -> bool:
+        return self._watchdog.ever
+
+
+def _beyond(vector: np.ndarray, limit: float) -> np.ndarray:
+    """The direction of `vector` if it is longer than `limit`, zeros otherwise."""
+    size = float(np.linalg.norm(vector))
+    return vector / size if size > limit else np.zeros(3)

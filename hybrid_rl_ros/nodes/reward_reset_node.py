@@ -76,7 +76,16 @@ class RewardResetNode(GraphNode):
         if self._reset_asked or not everybody or self._fault or moving:
             return None
         self._reset_asked = True
-        return self._reset.call_async(Trigger.Request())
+        future = self._reset.call_async(Trigger.Request())
+        future.add_done_callback(self._on_reset_answer)
+        return future
+
+    def _on_reset_answer(self, future: Future) -> None:
+        answer = future.result()
+        if answer is None or not answer.success:
+            # Asked again at the next watch; until it works no episode begins.
+            self._reset_asked = False
+            self.get_logger().error(f'sim/reset failed: {answer.message if answer else "no answer"}')
 
     def _on_task(self, message: JointState) -> None:
         self._last_observation = time.monotonic()
@@ -87,6 +96,9 @@ class RewardResetNode(GraphNode):
             self._reset_asked = False
             self._episode.start()
             self._publish_state(stamp, 'reset done')
+            if self._fault:
+                self._episode.abort()
+                self._publish_state(stamp, self._fault)
             self._publish_reward(stamp, 0.0)
         elif self._episode.running:
             self._arrive(stamp, task)

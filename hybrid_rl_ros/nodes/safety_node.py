@@ -20,6 +20,7 @@ from std_srvs.srv import Trigger
 from hybrid_rl_ros.control.action_check import ActionCheck
 from hybrid_rl_ros.control.arm_motion import ArmMotion
 from hybrid_rl_ros.control.gate import SOURCES, Gate
+from hybrid_rl_ros.control.motion_filter import Push
 from hybrid_rl_ros.control.setpoint import SetPoint
 from hybrid_rl_ros.control.wrench_watch import WrenchWatch
 from hybrid_rl_ros.ros.arm_commands import make_arm_commander
@@ -52,12 +53,12 @@ class SafetyNode(GraphNode):
     def __init__(self) -> None:
         super().__init__('safety_node')
         robot, safety = self.robot, self.config.safety
-        self._gate = Gate(safety, time.monotonic())
+        self._direct = self.config.action.space == 'direct'
+        self._gate = Gate(safety, time.monotonic(), needs_joints=not self._direct, timed=not self.lockstep)
         self._joints: dict[str, float] = {}
         self._started = False
         self._stated: tuple[str, str, bool] | None = None
         self._motion: ArmMotion | None = None
-        self._direct = self.config.action.space == 'direct'
         if not self._direct:
             topics = [robot.command.topic, robot.gripper.topic]
             self.consumers = {**self.consumers, **{topic: ('sim_node',) for topic in topics if topic}}
@@ -70,9 +71,12 @@ class SafetyNode(GraphNode):
         self._driver_was_ready = False
         self._check = ActionCheck(self.specs.action.names, robot.base_frame, safety.max_action_age_s)
         self._wrench = WrenchWatch(robot, safety.wrench_timeout_s)
-        self._watched = ['action/policy'] if self._direct else ['action/policy', robot.command.topic]
+        # One voice each: who may act, what the episode is, and what the robot is told.
+        self._watched = [f'action/{source}' for source in SOURCES] + ['reward', 'estop']
+        self._watched += [] if self._direct else [t for t in (robot.command.topic, robot.gripper.topic) if t]
         self._join = StampJoin(['policy', 'reward'] if self._direct else ['policy', 'reward', 'joints'], self._on_step)
         self._declare_speed_scale()
+        self._check_surroundings()
         self._subscribe()
         self.create_service(Trigger, '~/clear_fault', self._on_clear)
         self.create_service(Trigger, '~/estop', self._on_estop_service)
@@ -95,10 +99,10 @@ class SafetyNode(GraphNode):
             self.create_subscription(JointState, f'action/{source}', lambda m, s=source: self._on_message(s, m), STEP)
         self.create_subscription(JointState, 'reward', lambda m: self._on_message('reward', m), STEP)
         # A switch may latch its state or repeat it, and either must stop the arm: only the latched subscription hears
-        # what was said before it began, and only the other one hears a publisher that does not latch.
+        # what was said before it began, and only the other one hears every publisher, whatever it offers.
         quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
         self.create_subscription(Bool, 'estop', self._on_estop, LATCHED, event_callbacks=quiet)
-        self.create_subscription(Bool, 'estop', self._on_estop, STEP)
+        self.create_subscription(Bool, 'estop', self._on_estop, SENSOR)
         if self._direct:
             return
         qos = STEP if self.lockstep else SENSOR
@@ -117,7 +121,10 @@ class SafetyNode(GraphNode):
             self._reject(f'{stream}: {error}')
             return
         if self.lockstep:
-            self._join.offer(stream, stamp, values)
+            if stream in self._join.streams:
+                self._join.offer(stream, stamp, values)
+            else:
+                self._reject(f'{stream}: lock-step hears the policy alone; use clock: realtime')
         elif stream == 'joints':
             self._on_joints(values)
         elif stream == 'reward':
@@ -137,7 +144,10 @@ class SafetyNode(GraphNode):
             self._gate.on_joints(time.monotonic())
 
     def _on_running(self, running: bool) -> None:
-        self._gate.on_running(running)
+        self._gate.on_running(running, time.monotonic())
+        if not running and self._motion is not None:
+            # Between episodes the arm is moved by something else.
+            self._motion.forget()
         if self.lockstep and not running:
             # The next episode starts wherever the reset puts the arm. In real time braking ends this one first.
             self._started = False
@@ -171,9 +181,10 @@ class SafetyNode(GraphNode):
         if self.lockstep:
             self._arm.send(self._motion.whole_step(), stamp)
         if target.gripper is not None:
-            # Some drivers leave the fingers out; then the gripper is taken to be where it should go.
-            fingers = [self._joints.get(name, target.gripper) for name in self.robot.gripper.joints]
-            self._gripper.send(target.gripper, np.array(fingers), self._command_stamp(stamp))
+            # Some drivers leave the fingers out, or say NaN; then the gripper is taken to be where it should go.
+            read = [self._joints.get(name, np.nan) for name in self.robot.gripper.joints]
+            fingers = np.nan_to_num(np.array(read), nan=target.gripper, posinf=target.gripper, neginf=target.gripper)
+            self._gripper.send(target.gripper, fingers, self._command_stamp(stamp))
         moved = {f'moved/ee.d{axis}': float(way) for axis, way in zip('xyz', target.moved_m)}
         limited = {f'limited/{name}': 1.0 for name in sorted(self._motion.limited_by)}
         self._motion.limited_by.clear()
@@ -191,7 +202,7 @@ class SafetyNode(GraphNode):
                 self._started = not self._motion.at_rest
         self._publish_state()
 
-    def _push(self, measured: np.ndarray) -> np.ndarray | None:
+    def _push(self, measured: np.ndarray) -> Push | None:
         if not self._wrench.wanted or self._motion is None:
             return None
         return self._wrench.push(self._motion.tool_rotation(measured))
@@ -207,19 +218,25 @@ class SafetyNode(GraphNode):
 
     def _check_surroundings(self) -> None:
         for topic in self._watched:
-            if self.count_publishers(topic) > 1:
-                name = self.resolve_topic_name(topic)
-                sentence = f'{self.count_publishers(topic)} publishers on {name}; stop all but one'
-                self._gate.latch('two_publishers', sentence, persists=lambda t=topic: self.count_publishers(t) > 1)
+            name = self.resolve_topic_name(topic)
+            if self.count_publishers(name) > 1:
+                sentence = f'{self.count_publishers(name)} publishers on {name}; stop all but one'
+                persists = lambda n=name: self.count_publishers(n) > 1  # noqa: E731
+                self._gate.latch('two_publishers', sentence, persists, cause=name)
         why = self._driver.blocked()
         if why is not None and self._driver_was_ready:
-            self._gate.latch('driver', why, persists=lambda: self._driver.blocked() is not None)
+            self._gate.latch('driver', why, lambda: self._driver.blocked() is not None)
         # Until the driver has been ready once nothing has gone wrong: hold, and go on by itself.
         self._driver_was_ready = self._driver_was_ready or why is None
-        self._gate.blocked = '' if self._driver_was_ready else str(why)
-        if self._wrench.lost(time.monotonic()):
-            self._gate.latch('wrench_lost', 'no wrench', persists=lambda: self._wrench.lost(time.monotonic()))
-        self._gate.update(time.monotonic())
+        waiting = [] if self._driver_was_ready else [str(why)]
+        if self._wrench.wanted and not self._wrench.heard:
+            waiting.append(f'waiting for {self.robot.wrench_topic}')
+        self._gate.blocked = '; '.join(waiting)
+        now = time.monotonic()
+        if not self.lockstep and self._wrench.lost(now):
+            sentence = f'nothing on {self.robot.wrench_topic}; look at the force sensor'
+            self._gate.latch('wrench_lost', sentence, lambda: self._wrench.lost(time.monotonic()))
+        self._gate.update(now)
         self._publish_state()
 
     def _on_estop(self, message: Bool) -> None:
@@ -287,8 +304,9 @@ class SafetyNode(GraphNode):
         self.status.values.update(mode=mode, faults=[fault.code for fault in faults])
         if mode == 'hold' and changed:
             self.status.count('holds')
-        for fault in faults:
-            self.get_logger().error(f'{fault.code}: {fault.sentence}', once=True)
+        if changed:
+            for fault in faults:
+                self.get_logger().error(f'{fault.code}: {fault.sentence}')
 
 
 def main() -> None:

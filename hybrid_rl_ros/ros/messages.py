@@ -34,9 +34,11 @@ def write_named_vector(values: Mapping[str, float], stamp: int, frame_id: str = 
 
 
 def read_named_vector(message: JointState) -> dict[str, float]:
-    """Raises ValueError when names and numbers differ in count."""
+    """Raises ValueError when names and numbers differ in count, or a name comes twice."""
     if len(message.name) != len(message.position):
         raise ValueError(f'{len(message.name)} names for {len(message.position)} numbers')
+    if len(set(message.name)) != len(message.name):
+        raise ValueError(f'a name comes twice: {list(message.name)}')
     return dict(zip(message.name, message.position))
 
 

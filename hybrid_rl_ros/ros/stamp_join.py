@@ -16,7 +16,7 @@ class StampJoin:
     def __init__(
         self, streams: Iterable[str], on_complete: Callable[[int, dict[str, Any]], None], capacity: int = 50
     ) -> None:
-        self._streams = frozenset(streams)
+        self.streams = frozenset(streams)
         self._on_complete = on_complete
         self._capacity = capacity
         self._waiting: dict[int, dict[str, Any]] = {}
@@ -26,14 +26,14 @@ class StampJoin:
 
     def offer(self, stream: str, stamp: int, value: Any) -> None:
         """Add one value; calls `on_complete(stamp, values)` if it completes the set of `stamp` (ns)."""
-        if stream not in self._streams:
-            raise ValueError(f'stream {stream!r} is not joined here; streams: {sorted(self._streams)}')
+        if stream not in self.streams:
+            raise ValueError(f'stream {stream!r} is not joined here; streams: {sorted(self.streams)}')
         if stamp <= self._last:
             self.late += 1
             return
         values = self._waiting.setdefault(stamp, {})
         values[stream] = value
-        if len(values) == len(self._streams):
+        if len(values) == len(self.streams):
             self._last = stamp
             del self._waiting[stamp]
             self._drop([older for older in self._waiting if older < stamp])

@@ -42,12 +42,16 @@ class Status:
         self.values['memory_mb'] = _resident_mb()
         if self._folder is None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f'{self._node}.json'
         temporary = path.with_suffix('.tmp')
         summary = {'node': self._node, 'counters': dict(self.counters), 'timings': self._timings, **self.values}
-        temporary.write_text(json.dumps(summary))
-        os.replace(temporary, path)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(summary))
+            os.replace(temporary, path)
+        except OSError:
+            # A full disk must not end the gate.
+            self.counters['unwritten_status'] += 1
 
     def diagnostics(self, hardware_id: str) -> DiagnosticStatus:
         """This node's entry for a DiagnosticArray: level WARN once a `dropped_*` was counted, and while it warns.

@@ -18,6 +18,8 @@ class Clocked:
         self.gate = Gate(CONFIG, self.now)
         self.joints = self.heartbeat = True
         self.pressed = False
+        self.running = False
+        self.episode_heard = True
 
     def run(self, seconds: float, *sources: str) -> str:
         """Let time pass with an action of every source at 20 Hz; the mode at the end."""
@@ -27,6 +29,8 @@ class Clocked:
                 self.gate.on_joints(self.now)
             if self.heartbeat:
                 self.gate.on_estop(self.pressed, self.now)
+            if self.episode_heard:
+                self.gate.on_running(self.running, self.now)
             if tick % 5 == 0:
                 for source in sources:
                     self.gate.admits(source, self.now)
@@ -41,7 +45,7 @@ def clocked() -> Clocked:
 
 @pytest.fixture
 def acting(clocked) -> Clocked:
-    clocked.gate.on_running(True)
+    clocked.running = True
     assert clocked.run(0.2, 'policy') == 'policy'
     return clocked
 
@@ -49,9 +53,9 @@ def acting(clocked) -> Clocked:
 def test_the_policy_moves_the_arm_only_in_an_episode(clocked):
     assert clocked.run(0.2, 'policy') == 'hold'
     assert clocked.gate.cause == 'no episode'
-    clocked.gate.on_running(True)
+    clocked.running = True
     assert clocked.run(0.2, 'policy') == 'policy'
-    clocked.gate.on_running(False)
+    clocked.running = False
     assert clocked.run(0.01) == 'hold'
 
 
@@ -111,3 +115,46 @@ def test_actions_from_before_clearing_move_nothing(acting):
     acting.run(0.05, 'policy')
     acting.gate.clear(acting.now)
     assert acting.gate.update(acting.now) == 'hold'
+
+
+def test_a_service_and_a_button_must_both_be_gone(acting):
+    """The button cannot be cleared away because the service had stopped the arm before."""
+    acting.gate.latch('estop', 'stopped by the service')
+    acting.pressed = True
+    acting.run(0.05, 'policy')
+    assert 'persists' in acting.gate.clear(acting.now)
+    acting.pressed = False
+    acting.run(0.05, 'policy')
+    assert acting.gate.clear(acting.now) is None
+
+
+def test_an_e_stop_that_was_never_heard_keeps_the_gate_closed():
+    clocked = Clocked()
+    clocked.heartbeat, clocked.running = False, True
+    assert clocked.run(0.3, 'policy') == 'hold'
+    assert clocked.gate.cause == 'waiting for the e-stop'
+
+
+def test_nobody_moves_an_arm_that_does_not_say_where_it_is():
+    clocked = Clocked()
+    clocked.joints, clocked.running = False, True
+    assert clocked.run(0.3, 'policy', 'teleop') == 'hold'
+    assert clocked.gate.cause == 'no joint state yet'
+
+
+def test_a_mute_owner_of_the_episode_ends_the_policys_turn(acting):
+    acting.episode_heard = False
+    assert acting.run(1.5, 'policy') == 'hold'
+    assert acting.gate.cause == 'nothing heard of the episode'
+
+
+def test_a_silent_policy_is_no_fault_while_a_person_acts(acting):
+    assert acting.run(3.0, 'teleop') == 'teleop'
+
+
+def test_in_lock_step_silence_is_only_waiting():
+    gate = Gate(SafetyConfig(), 0.0, timed=False)
+    gate.on_joints(0.0)
+    gate.on_running(True, 0.0)
+    assert gate.admits('policy', 0.0)
+    assert gate.update(60.0) == 'policy'

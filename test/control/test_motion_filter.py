@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hybrid_rl_ros.control.kinematics import ArmKinematics
-from hybrid_rl_ros.control.motion_filter import MotionFilter
-from hybrid_rl_ros.control.regions import regions_of
+from hybrid_rl_ros.control.motion_filter import MotionFilter, Push
+from hybrid_rl_ros.control.regions import WorkspaceBox, regions_of
 from hybrid_rl_ros.robot_config import BoxConfig, RobotConfig, load_robot
 
 ROBOT = load_robot('sim_arm')
@@ -155,7 +155,7 @@ def test_the_tool_leans_no_further_than_its_cone():
 
 
 def test_a_pushed_tool_only_retreats():
-    push = np.array([0.0, 0.0, 1.0])
+    push = Push(force=np.array([0.0, 0.0, 1.0]), torque=np.zeros(3))
     down, up = tool_goal((0.0, 0.0, -0.05)), tool_goal((0.0, 0.0, 0.05))
     motion_filter = make_filter()
     assert 'wrench' in motion_filter.step(down, push=push).limited_by
@@ -165,6 +165,48 @@ def test_a_pushed_tool_only_retreats():
     for _ in range(300):
         motion_filter.step(up, push=push)
     assert tool(motion_filter.position)[2] > tool(HOME)[2] + 0.045
+
+
+def test_a_twisted_tool_does_not_turn_on():
+    push = Push(force=np.zeros(3), torque=KINEMATICS.tool_pose(HOME).rotation[:, 2])
+    motion_filter = make_filter()
+    further, back = HOME.copy(), HOME.copy()
+    turning = KINEMATICS.tool_twist(HOME, np.eye(7)[6])[3:] @ push.torque
+    further[6] -= np.sign(turning) * 0.3
+    back[6] += np.sign(turning) * 0.3
+    for _ in range(100):
+        motion_filter.step(further, push=push)
+    np.testing.assert_allclose(motion_filter.position, HOME, atol=1e-6)
+    for _ in range(100):
+        motion_filter.step(back, push=push)
+    assert abs(motion_filter.position[6] - HOME[6]) > 0.2
+
+
+def test_outside_of_a_joints_range_it_is_not_driven_back_unasked():
+    start = HOME.copy()
+    start[6] = KINEMATICS.upper_rad[6] - 0.1
+    motion_filter = make_filter(limited(joint_margin_rad=0.4), start)
+    for _ in range(50):
+        motion_filter.step(start)
+    np.testing.assert_allclose(motion_filter.position, start, atol=1e-9)
+    outwards = start.copy()
+    outwards[6] += 0.05
+    settle(motion_filter, outwards, 50)
+    assert motion_filter.position[6] <= start[6] + 1e-9
+
+
+@pytest.mark.parametrize('acceleration', [3.0, 10.0])
+def test_a_slow_braking_arm_stays_in_the_workspace_too(acceleration):
+    rng = np.random.default_rng(3)
+    robot = limited(joint_acceleration_rad_s2=acceleration)
+    motion_filter = make_filter(robot)
+    box = WorkspaceBox(robot, KINEMATICS)
+    worst = -1.0
+    for _ in range(80):
+        goal = HOME + rng.uniform(-1.5, 1.5, 7)
+        for _ in range(15):
+            worst = max(worst, box.excess(motion_filter.step(goal).position_rad))
+    assert worst <= 1e-3
 
 
 def test_the_tool_is_no_faster_than_its_limit():
