@@ -16,7 +16,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,25 +36,32 @@ WINDOW = 20
 class Benchmark:
     """One task: its configuration, its demonstrations (0 for none), and the agents to compare."""
 
+    task: str
     config: str
     title: str
     agents: tuple[str, ...] = ('sac',)
     demos: int = 0
     expert: str = ''
     noise: float = 0.0
+    variant: str | None = None
+
+    def results(self, agent: str) -> Path:
+        return RESULTS / ('-'.join(filter(None, (self.task, agent, self.variant))) + '.json')
 
 
+LIFT = Benchmark(
+    task='lift',
+    config='sim_lift.yaml',
+    title='lift, two 64x64 cameras, 8 demonstrations',
+    agents=('sac', 'bc'),
+    demos=8,
+    expert='lift',
+    noise=0.1,
+)
 BENCHMARKS = {
-    # The demonstrations are those of `make demo`.
-    'lift': Benchmark(
-        'sim_lift.yaml',
-        'lift, two 64x64 cameras, {demos} demonstrations',
-        agents=('sac', 'bc'),
-        demos=6,
-        expert='lift',
-        noise=0.1,
-    ),
-    'reach_state': Benchmark('sim_reach_state.yaml', 'reach, state observations, no demonstrations'),
+    'lift': LIFT,  # the demonstrations of `make demo`
+    'lift-6demos': replace(LIFT, title='The same with 6 demonstrations', demos=6, variant='6demos'),
+    'reach_state': Benchmark('reach_state', 'sim_reach_state.yaml', 'reach, state observations, no demonstrations'),
 }
 
 
@@ -84,7 +91,7 @@ def run_seed(name: str, benchmark: Benchmark, seed: int) -> None:
         train = ['train', *config, '--set', f'agent={agent}', *demos]
         hybrid_rl(*train, '--run', str(run.relative_to(ROOT)))
         hybrid_rl('report', '--run', str(run.relative_to(ROOT)))
-        keep(name, agent, 'hybrid-rl ' + shlex.join(train), result_of(run, seed))
+        keep(benchmark, agent, 'hybrid-rl ' + shlex.join(train), result_of(run, seed))
 
 
 def hybrid_rl(*arguments: str) -> None:
@@ -107,24 +114,30 @@ def result_of(run: Path, seed: int) -> dict[str, Any]:
     return {'seed': seed, **{key: summary[key] for key in kept}, 'cores': len(os.sched_getaffinity(0)), 'curve': curve}
 
 
-def keep(name: str, agent: str, command: str, result: dict[str, Any]) -> None:
-    """Put one seed's result into results/<name>-<agent>.json, which holds the latest run of every seed."""
-    path = RESULTS / f'{name}-{agent}.json'
+def keep(benchmark: Benchmark, agent: str, command: str, result: dict[str, Any]) -> None:
+    """Put one seed's result into the results of its agent, which hold the latest run of every seed."""
+    path = benchmark.results(agent)
     seeds = json.loads(path.read_text())['seeds'] if path.exists() else []
     seeds = sorted([s for s in seeds if s['seed'] != result['seed']] + [result], key=lambda s: s['seed'])
     commit = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=ROOT, capture_output=True, text=True, check=True)
-    header = {'task': name, 'agent': agent, 'variant': None, 'command': command, 'commit': commit.stdout.strip()}
+    header = {
+        'task': benchmark.task,
+        'agent': agent,
+        'variant': benchmark.variant,
+        'command': command,
+        'commit': commit.stdout.strip(),
+    }
     path.write_text(json.dumps({**header, 'seeds': seeds}) + '\n')
 
 
 def write_tables() -> None:
     sections = []
     for name, benchmark in BENCHMARKS.items():
-        results = [json.loads(p.read_text()) for a in benchmark.agents if (p := RESULTS / f'{name}-{a}.json').exists()]
+        results = [json.loads(p.read_text()) for a in benchmark.agents if (p := benchmark.results(a)).exists()]
         if not results:
             continue
         plot(name, results)
-        title = benchmark.title.format(demos=benchmark.demos)
+        title = benchmark.title
         rows = [row(result['agent'], seed) for result in results for seed in result['seeds']]
         sections.append(f'## {title}\n\n{TABLE_HEAD}' + '\n'.join(rows) + f'\n\n![{title}](results/{name}.svg)\n')
     text = README.read_text()
