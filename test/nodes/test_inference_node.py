@@ -23,7 +23,7 @@ from hybrid_rl_ros.process_environment import node_environment
 from hybrid_rl_ros.ros.messages import NS_PER_S
 
 CONFIG = Path(__file__).parents[2] / 'config' / 'sim_reach_state.yaml'
-SMALL = ['sac.hidden=[32, 32]', 'encoder.features=8', 'control_rate_hz=1']
+SMALL = ['sac.hidden=[32, 32]', 'encoder.features=8', 'control_rate_hz=1', 'safety.action_timeout_s=2']
 CAMERAS = 'observation.cameras={front: {width: 32, height: 32}, wrist: {width: 32, height: 32}}'
 MINUTE = 60 * NS_PER_S
 
