@@ -79,6 +79,9 @@ def _facts(run: Path, config: Config, role: str, rates: _Rates, bringup: Bringup
         facts['loop p50/p99 ms'] = f'{timing["p50_ms"]:.1f}/{timing["p99_ms"]:.1f}'
     dropped = learner.get('counters', {}).get('dropped_steps', 0) + recorder.get('counters', {}).get('dropped_steps', 0)
     facts['dropped'] = str(dropped)
+    for status in sorted((run / 'status').glob('*.json')):
+        if warning := node_status(run, status.stem).get('warning'):
+            facts[status.stem] = warning
     if bringup.learner_lost:
         facts['learner'] = 'LOST: the arm goes on with the last weights; stop, then train --resume'
     return facts

@@ -56,6 +56,8 @@ def evaluate(run: Path, episodes: int, overrides: list[str]) -> None:
 def record(config_path: Path, overrides: list[str], episodes: int, out: Path, expert: str, noise: float) -> None:
     """Keep `episodes` successful episodes of the scripted expert in the store `out`. Raises UserError."""
     config = load_config(config_path, overrides)
+    if config.sim is None:
+        raise UserError(f'--expert {expert}: the scripted experts know a simulation only, and sim is null')
     if expert != config.task:
         raise UserError(f'--expert {expert}: the task of {config_path} is {config.task!r}, whose expert has that name')
     if (out / 'specs.json').exists():

@@ -47,8 +47,12 @@ def _state_dimension(name: str, config: Config, robot: RobotConfig, kinematics: 
     if name == 'gripper.opening' and robot.gripper.joints:
         return Dimension(name=name, unit='1', low=0.0, high=1.0)
     if source == 'wrench' and len(part) == 2 and part[0] in 'ft' and part[1] in AXES:
+        if robot.wrench_topic is None:
+            raise UserError(f'observation.state: {name!r} needs a wrench_topic, which robot {robot.name} has not')
         limit, unit = (MAX_FORCE_N, 'N') if part[0] == 'f' else (MAX_TORQUE_NM, 'Nm')
         return Dimension(name=name, unit=unit, low=-limit, high=limit)
+    if name.startswith('task.') and config.sim is None:
+        raise UserError(f'observation.state: {name!r} is known to a simulation only, and sim is null')
     if name.startswith('task.offset.') and part in AXES:
         axis = AXES.index(part)
         span = robot.limits.workspace_high_m[axis] - robot.limits.workspace_low_m[axis]

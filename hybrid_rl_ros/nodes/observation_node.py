@@ -14,10 +14,10 @@ from sensor_msgs.msg import Image, JointState
 
 from hybrid_rl_ros.cameras.freeze_detector import FreezeDetector
 from hybrid_rl_ros.control.kinematics import ArmKinematics
+from hybrid_rl_ros.control.proprioception import Proprioception
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.ros.messages import (
     NS_PER_S,
-    pick,
     read_image,
     read_named_vector,
     stamp_ns,
@@ -25,22 +25,23 @@ from hybrid_rl_ros.ros.messages import (
     write_named_vector,
 )
 from hybrid_rl_ros.ros.node import GraphNode, node_main
-from hybrid_rl_ros.ros.qos import SENSOR, STEP
+from hybrid_rl_ros.ros.qos import JOINTS, SENSOR, STEP
 from hybrid_rl_ros.ros.stamp_join import StampJoin
 
 MIN_REPEATS = 5
+MOST_LEAD_S = 0.05
 STEP_CONSUMERS = ('inference_node', 'learner_node', 'recorder_node')
 
 
 class ObservationNode(GraphNode):
     """Publishes everything of one control step under one stamp.
 
-    Subscribes: joint_states, wrench, task_state (as the configuration needs them), <camera>/image_raw.
-    Publishes: observation/state (the policy's named vector), observation/image/<camera> (resized rgb8) and
-    observation/task (named numbers that only reward, experts and evaluation may use).
+    Subscribes: the robot's joint states and wrench, task_state in simulation, <camera>/image_raw; what the
+    configuration needs of them. Publishes: observation/state (the policy's named vector), observation/image/<camera>
+    (resized rgb8) and observation/task (named numbers that only reward, experts and evaluation may use).
 
-    Real time: ticks at the control rate with the newest of each stream, and stays silent when one is too old or a real
-    camera shows nothing new.
+    Real time: ticks at the control rate with the newest of each stream, and stays silent when the stamp of one is too
+    old or in the future, or a real camera shows nothing new; its diagnostics then say which.
     Lock-step: passes on each stamp once every stream has it.
     """
 
@@ -51,84 +52,118 @@ class ObservationNode(GraphNode):
 
     def __init__(self) -> None:
         super().__init__('observation_node')
-        spec = self.specs.observation
+        config, spec = self.config, self.specs.observation
         self._cameras = {image.camera: image for image in spec.images}
-        self.consumers = {
-            **self.consumers,
-            **{f'observation/image/{camera}': STEP_CONSUMERS for camera in self._cameras},
-        }
-        self._direct = self.config.action.space == 'direct'
-        self._kinematics = None if self._direct else ArmKinematics(self.robot)
-        self._topics: dict[str, tuple[type, str]] = {'task': (JointState, 'task_state')}
-        if not self._direct:
-            self._topics['joints'] = (JointState, 'joint_states')
-        if any(name.startswith('wrench.') for name in spec.state.names):
-            self._topics['wrench'] = (WrenchStamped, 'wrench')
-        for camera in self._cameras:
-            self._topics[f'image/{camera}'] = (Image, f'{camera}/image_raw')
+        images = {f'observation/image/{camera}': STEP_CONSUMERS for camera in self._cameras}
+        self.consumers = {**self.consumers, **images}
+        self._arm: Proprioception | None = None
+        if config.action.space != 'direct':
+            self._arm = Proprioception(self.robot, ArmKinematics(self.robot), spec.state.names)
+        self._topics = self._wanted_topics()
         self._state = self.publisher(JointState, 'observation/state', STEP)
         self._task = self.publisher(JointState, 'observation/task', STEP)
         self._images = {camera: self.publisher(Image, f'observation/image/{camera}', STEP) for camera in self._cameras}
-        self._newest: dict[str, tuple[int, Any]] = {}
+        self._newest: dict[str, Any] = {}
         # A real sensor's noise never repeats; a simulated picture of an arm at rest always does.
-        after_s = self.config.observation.frozen_after_s
-        real = [name for name, c in self.config.observation.cameras.items() if c.source or not self.config.sim]
-        self._freezes = {name: FreezeDetector(MIN_REPEATS, after_s) for name in real}
+        real = [name for name, camera in config.observation.cameras.items() if camera.source or not config.sim]
+        self._freezes = {name: FreezeDetector(MIN_REPEATS, config.observation.frozen_after_s) for name in real}
         self._frozen: set[str] = set()
         self._join = StampJoin(self._topics, self._publish)
         for stream, (message, topic) in self._topics.items():
-            qos = STEP if self.lockstep else SENSOR
+            qos = STEP if self.lockstep else JOINTS if stream == 'joints' else SENSOR
             self.create_subscription(message, topic, lambda m, s=stream: self._on_message(s, m), qos)
         self._started = time.monotonic()
-        self.every(0.5, self._check_publishers)
+        self.every(0.5, self._check_streams)
         if not self.lockstep:
-            self._next_tick = time.monotonic()
-            self.every(self.config.control_period_s, self._on_tick)
+            self.every(config.control_period_s, self._on_tick)
+
+    def _wanted_topics(self) -> dict[str, tuple[type, str]]:
+        """Stream to message type and topic."""
+        topics: dict[str, tuple[type, str]] = {'task': (JointState, 'task_state')} if self.config.sim else {}
+        if self._arm is not None:
+            topics['joints'] = (JointState, self.robot.joint_state_topic)
+        if self.robot.wrench_topic and any(name.startswith('wrench.') for name in self.specs.observation.state.names):
+            topics['wrench'] = (WrenchStamped, self.robot.wrench_topic)
+        return {**topics, **{f'image/{camera}': (Image, f'{camera}/image_raw') for camera in self._cameras}}
 
     def _on_message(self, stream: str, message: Any) -> None:
         stamp = stamp_ns(message.header.stamp)
         if (camera := stream.removeprefix('image/')) in self._freezes:
-            self._watch_freeze(camera, read_image(message))
+            self._watch_freeze(camera, self._picture(camera, message))
+        if stream == 'joints' and self._arm is not None:
+            self._arm.read(message.name, message.position, message.velocity, stamp)
         if self.lockstep:
             self._join.offer(stream, stamp, message)
             self.status.counters['dropped_joins'] = self._join.dropped
-        else:
-            self._newest[stream] = (stamp, message)
+        self._newest[stream] = message
+
+    def _picture(self, camera: str, message: Image) -> np.ndarray:
+        try:
+            return read_image(message)
+        except ValueError as error:
+            raise UserError(f'observation_node: {camera}/image_raw: {error}') from None
 
     def _watch_freeze(self, camera: str, image: np.ndarray) -> None:
         frozen = self._freezes[camera].see(image, time.monotonic()) == 'frozen'
         if frozen and camera not in self._frozen:
             self.status.count('frozen_cameras')
-            self.get_logger().error(f'{camera}/image_raw repeats one picture; observations stop until it changes')
         (self._frozen.add if frozen else self._frozen.discard)(camera)
-        self.status.warning = f'{", ".join(sorted(self._frozen))} frozen' if self._frozen else ''
 
-    def _check_publishers(self) -> None:
-        if time.monotonic() - self._started < self.config.observation.topic_timeout_s:
+    def _check_streams(self) -> None:
+        """Give up on what was never there; a stream that stops later is waited for, and the arm holds."""
+        wait = self.config.observation.topic_timeout_s
+        if time.monotonic() - self._started < wait:
             return
-        for _, topic in self._topics.values():
-            if self.count_publishers(topic) == 0:
-                wait = self.config.observation.topic_timeout_s
+        for stream, (_, topic) in self._topics.items():
+            if stream not in self._newest and self.count_publishers(topic) == 0:
                 raise UserError(
                     f'observation_node: nobody publishes {self.resolve_topic_name(topic)!r} after {wait:g} s; '
                     'start its driver, or take it out of the configuration (observation)'
                 )
+        if 'joints' in self._newest and self._arm is not None and self._arm.missing:
+            topic = self.resolve_topic_name(self.robot.joint_state_topic)
+            there = list(self._newest['joints'].name)
+            raise UserError(
+                f'observation_node: {topic!r} has said nothing of joint {self._arm.missing[0]!r} in {wait:g} s, '
+                f'which robot {self.robot.name} names; it has {there}'
+            )
 
     def _on_tick(self) -> None:
         now = self.get_clock().now().nanoseconds
-        if len(self._newest) < len(self._topics) or self._frozen:
-            return
-        oldest_s = max(now - stamp for stamp, _ in self._newest.values()) / NS_PER_S
-        if oldest_s > self.config.observation.max_age_s:
-            self.status.count('stale_ticks')
-            return
-        self._publish(now, {stream: message for stream, (_, message) in self._newest.items()})
+        hindrance = self._hindrance(now)
+        if hindrance != self.status.warning:
+            self.status.warning = hindrance
+            self.get_logger().warning(f'no observations: {hindrance}' if hindrance else 'observations go on')
+        if not hindrance:
+            self._publish(now, self._newest)
+
+    def _hindrance(self, now: int) -> str:
+        """Why there is no observation at this tick, or ''."""
+        silent = [topic for stream, (_, topic) in self._topics.items() if stream not in self._newest]
+        if silent:
+            return f'waiting for {silent[0]}'
+        if self._arm is not None and self._arm.missing:
+            return f'waiting for joint {self._arm.missing[0]}'
+        if self._frozen:
+            return f'{min(self._frozen)}/image_raw repeats one picture'
+        stamps = {topic: stamp_ns(self._newest[stream].header.stamp) for stream, (_, topic) in self._topics.items()}
+        if self._arm is not None:
+            stamps[self.robot.joint_state_topic] = self._arm.oldest_ns
+        for topic, stamp in stamps.items():
+            age_s = (now - stamp) / NS_PER_S
+            if age_s > self.config.observation.max_age_s:
+                self.status.count('stale_ticks')
+                return f'the stamps of {topic} are too old; does its driver run, with this clock?'
+            if age_s < -MOST_LEAD_S:
+                self.status.count('future_ticks')
+                return f'the stamps of {topic} are in the future; set the clocks of both machines'
+        return ''
 
     def _publish(self, stamp: int, messages: dict[str, Any]) -> None:
-        task = read_named_vector(messages['task'])
+        task = read_named_vector(messages['task']) if 'task' in messages else {}
         named = {f'task.{name}': value for name, value in task.items()}
-        if self._kinematics is not None:
-            named.update(self._arm_numbers(messages['joints']))
+        if self._arm is not None:
+            named.update(self._arm.numbers())
         if 'wrench' in messages:
             force, torque = messages['wrench'].wrench.force, messages['wrench'].wrench.torque
             named.update({f'wrench.f{axis}': getattr(force, axis) for axis in 'xyz'})
@@ -137,8 +172,11 @@ class ObservationNode(GraphNode):
             state = {name: named[name] for name in self.specs.observation.state.names}
         except KeyError as missing:
             raise UserError(f'observation_node: observation.state names {missing}, which no stream carries') from None
+        if not all(math.isfinite(value) for value in state.values()):
+            self._refuse_infinite(state)
+            return
         for camera, spec in self._cameras.items():
-            image = read_image(messages[f'image/{camera}'])
+            image = self._picture(camera, messages[f'image/{camera}'])
             if image.shape != spec.shape:
                 image = cv2.resize(image, (spec.width, spec.height), interpolation=cv2.INTER_AREA)
             self._images[camera].publish(write_image(image, stamp, messages[f'image/{camera}'].header.frame_id))
@@ -146,24 +184,12 @@ class ObservationNode(GraphNode):
         self._state.publish(write_named_vector(state, stamp))
         self.status.count('observations')
 
-    def _arm_numbers(self, message: JointState) -> dict[str, float]:
-        assert self._kinematics is not None
-        position = dict(zip(message.name, message.position))
-        velocity = dict(zip(message.name, message.velocity))
-        named = {f'{name}.position': value for name, value in position.items()}
-        named.update({f'{name}.velocity': value for name, value in velocity.items()})
-        joints = pick(position, self.robot.arm_joints)
-        pose = self._kinematics.tool_pose(joints)
-        named.update(zip(('ee.x', 'ee.y', 'ee.z'), pose.translation))
-        named['ee.yaw'] = math.atan2(pose.rotation[1, 0], pose.rotation[0, 0])
-        if velocity:
-            linear = self._kinematics.tool_velocity(joints, pick(velocity, self.robot.arm_joints))
-            named.update(zip(('ee.vx', 'ee.vy', 'ee.vz'), linear))
-        if self.robot.gripper.joints:
-            fingers = np.mean(pick(position, self.robot.gripper.joints))
-            closed, opened = self.robot.gripper.closed, self.robot.gripper.open
-            named['gripper.opening'] = (fingers - closed) / (opened - closed)
-        return {name: float(value) for name, value in named.items()}
+    def _refuse_infinite(self, state: dict[str, float]) -> None:
+        what = ', '.join(name for name, value in state.items() if not math.isfinite(value))
+        if self.lockstep:
+            raise RuntimeError(f'the simulation says that {what} is not finite')
+        self.status.count('infinite_ticks')
+        self.get_logger().error(f'no observation: {what} is not finite', throttle_duration_sec=1.0)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.client import Client
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -15,6 +16,7 @@ from std_srvs.srv import Trigger
 from hybrid_rl_ros.control.episode import Episode
 from hybrid_rl_ros.nodes.episode_numbers import episodes_held
 from hybrid_rl_ros.rewards.scripted import judge
+from hybrid_rl_ros.ros.episode_services import EpisodeServices
 from hybrid_rl_ros.ros.messages import read_named_vector, stamp_ns, to_header, write_named_vector
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import LATCHED, LATCHED_MANY, STEP
@@ -23,8 +25,9 @@ EPISODE_CONSUMERS = ('recorder_node', 'learner_node')
 
 
 class RewardResetNode(GraphNode):
-    """Subscribes: observation/task, graph/ready, safety/state. Calls: sim/reset. Publishes: reward and episode.
+    """Subscribes: observation/task, graph/ready, safety/state. Publishes: reward and episode.
 
+    Calls sim/reset; on a real arm a person resets and judges instead (ros/episode_services.py).
     `reward` carries, at every stamp: reward, terminal and truncated of the arrival at this step, running (whether
     the action of this stamp belongs to the episode), episode and step. `episode` (latched) carries each change of
     state with the stamp at which it began. The first reset waits until every node of the run is ready.
@@ -43,7 +46,12 @@ class RewardResetNode(GraphNode):
         self._last_observation = time.monotonic()
         self._reward = self.publisher(JointState, 'reward', STEP)
         self._state = self.publisher(DiagnosticArray, 'episode', LATCHED)
-        self._reset = self.create_client(Trigger, 'sim/reset')
+        self._reset: Client | None = None
+        self._person: EpisodeServices | None = None
+        if self.config.sim:
+            self._reset = self.create_client(Trigger, 'sim/reset')
+        else:
+            self._person = EpisodeServices(self, self._hindrance, lambda: self._episode.running)
         self.create_subscription(String, 'graph/ready', self._on_ready, LATCHED_MANY)
         self.create_subscription(JointState, 'observation/task', self._on_task, STEP)
         self.create_subscription(DiagnosticArray, 'safety/state', self._on_safety, LATCHED)
@@ -69,11 +77,21 @@ class RewardResetNode(GraphNode):
         if self._episode.number < 0 or not self._episode.running:
             self._ask_for_reset()
 
-    def _ask_for_reset(self) -> Future | None:
-        everybody = self._ready_peers >= set(self.peers) and self._reset.service_is_ready()
+    def _hindrance(self) -> str:
+        """Why no episode can begin, or ''."""
+        absent = sorted(set(self.peers) - self._ready_peers)
+        if absent:
+            return f'{absent[0]} is not ready'
+        if self._fault:
+            return f'safety_node: {self._fault}'
         # In real time a braking arm finishes before the scene is touched; in lock-step nothing moves in between.
-        moving = not self.lockstep and not self._at_rest
-        if self._reset_asked or not everybody or self._fault or moving:
+        return '' if self.lockstep or self._at_rest else 'the arm is still moving'
+
+    def _ask_for_reset(self) -> Future | None:
+        if self._reset is None:
+            self.status.warning = self._hindrance() or f'waiting for a person: {self.get_name()}/begin'
+            return None
+        if self._reset_asked or self._hindrance() or not self._reset.service_is_ready():
             return None
         self._reset_asked = True
         future = self._reset.call_async(Trigger.Request())
@@ -90,10 +108,11 @@ class RewardResetNode(GraphNode):
     def _on_task(self, message: JointState) -> None:
         self._last_observation = time.monotonic()
         stamp = stamp_ns(message.header.stamp)
-        task = read_named_vector(message)
+        task = read_named_vector(message) | (self._person.take() if self._person else {})
         if task['resets'] > self._resets_seen:
             self._resets_seen = task['resets']
             self._reset_asked = False
+            self.status.warning = ''
             self._episode.start()
             self._publish_state(stamp, 'reset done')
             if self._fault:

@@ -28,7 +28,7 @@ from hybrid_rl_ros.ros.driver_states import DriverStates
 from hybrid_rl_ros.ros.gripper_commands import make_gripper_commander
 from hybrid_rl_ros.ros.messages import pick, read_named_vector, stamp_ns, write_named_vector
 from hybrid_rl_ros.ros.node import GraphNode, node_main
-from hybrid_rl_ros.ros.qos import LATCHED, SENSOR, STEP
+from hybrid_rl_ros.ros.qos import JOINTS, LATCHED, SENSOR, STEP
 from hybrid_rl_ros.ros.stamp_join import StampJoin
 
 CHECK_PERIOD_S = 0.1
@@ -105,7 +105,7 @@ class SafetyNode(GraphNode):
         self.create_subscription(Bool, 'estop', self._on_estop, SENSOR)
         if self._direct:
             return
-        qos = STEP if self.lockstep else SENSOR
+        qos = STEP if self.lockstep else JOINTS
         self.create_subscription(JointState, self.robot.joint_state_topic, lambda m: self._on_message('joints', m), qos)
         if self._wrench.wanted and self.robot.wrench_topic:
             self.create_subscription(WrenchStamped, self.robot.wrench_topic, self._on_wrench, SENSOR)
@@ -139,9 +139,13 @@ class SafetyNode(GraphNode):
         self._on_action('policy', stamp, values['policy'])
 
     def _on_joints(self, values: dict[str, float]) -> None:
-        if all(np.isfinite(values.get(name, np.nan)) for name in self.robot.arm_joints):
-            self._joints = values
+        arm = [values.get(name, np.nan) for name in self.robot.arm_joints]
+        if np.isfinite(arm).all():
+            self._joints |= values
             self._gate.on_joints(time.monotonic())
+        elif not any(name in values for name in self.robot.arm_joints):
+            # The gripper, in a message of its own.
+            self._joints |= values
 
     def _on_running(self, running: bool) -> None:
         self._gate.on_running(running, time.monotonic())

@@ -37,7 +37,8 @@ LONGEST_CATCH_UP_S = 0.1
 class SimNode(GraphNode):
     """Publishes what an arm and its cameras publish and takes what a joint_trajectory_controller takes.
 
-    Publishes: joint_states, wrench, task_state, <camera>/image_raw, <camera>/camera_info and, in lock-step, /clock.
+    Publishes: the robot's joint states and wrench, task_state, <camera>/image_raw, <camera>/camera_info and, in
+    lock-step, /clock.
     Subscribes: the robot's command topics and, in lock-step, action/executed and learner/step.
     Serves: sim/reset (Trigger): a new start, drawn from the seed and the number of the reset.
 
@@ -61,9 +62,9 @@ class SimNode(GraphNode):
         cameras = self._sim.cameras
         self.consumers = {**self.consumers, **{f'{camera}/image_raw': ('observation_node',) for camera in cameras}}
         if not self._direct:
-            self.consumers['joint_states'] = ('observation_node', 'safety_node')
-        self._joints = self.publisher(JointState, 'joint_states', STEP)
-        self._wrench = self.publisher(WrenchStamped, 'wrench', STEP)
+            self.consumers[self.robot.joint_state_topic] = ('observation_node', 'safety_node')
+        self._joints = self.publisher(JointState, self.robot.joint_state_topic, STEP)
+        self._wrench = self.publisher(WrenchStamped, self.robot.wrench_topic or 'wrench', STEP)
         self._task = self.publisher(JointState, 'task_state', STEP)
         self._images = {camera: self.publisher(Image, f'{camera}/image_raw', STEP) for camera in cameras}
         self._infos = {camera: self.publisher(CameraInfo, f'{camera}/camera_info', STEP) for camera in cameras}
@@ -96,7 +97,8 @@ class SimNode(GraphNode):
         return response
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
-        stamp = stamp_ns(message.header.stamp)
+        # As for a joint_trajectory_controller, no stamp means from now on.
+        stamp = stamp_ns(message.header.stamp) or self._now_ns()
         if stamp > self._commands_after and message.points:
             point = message.points[-1]
             duration = point.time_from_start.sec + point.time_from_start.nanosec * 1e-9

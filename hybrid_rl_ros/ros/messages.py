@@ -56,16 +56,24 @@ def write_image(image: np.ndarray, stamp: int, frame_id: str) -> Image:
     return message
 
 
+# Encoding to channels and to which of them are red, green and blue.
+_ENCODINGS: dict[str, tuple[int, slice | list[int]]] = {
+    'rgb8': (3, slice(0, 3)),
+    'bgr8': (3, slice(None, None, -1)),
+    'rgba8': (4, slice(0, 3)),
+    'bgra8': (4, [2, 1, 0]),
+    'mono8': (1, [0, 0, 0]),
+}
+
+
 def read_image(message: Image) -> np.ndarray:
     """(H, W, 3) uint8 RGB, a view of the message where possible. Raises ValueError for other encodings."""
-    channels = {'rgb8': 3, 'bgr8': 3, 'mono8': 1}.get(message.encoding)
-    if channels is None:
-        raise ValueError(f'encoding {message.encoding!r}; expected rgb8, bgr8 or mono8')
+    if message.encoding not in _ENCODINGS:
+        raise ValueError(f'encoding {message.encoding!r}; expected one of {", ".join(_ENCODINGS)}')
+    channels, colours = _ENCODINGS[message.encoding]
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     image = rows[:, : message.width * channels].reshape(message.height, message.width, channels)
-    if message.encoding == 'bgr8':
-        return image[:, :, ::-1]
-    return np.repeat(image, 3, axis=2) if channels == 1 else image
+    return image[:, :, colours]
 
 
 def write_bytes(data: bytes) -> UInt8MultiArray:

@@ -6,6 +6,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 # Real sensors: only the newest counts, whatever the driver offers.
 SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+# Joint states: arm and gripper may come one right after the other, and neither may push the other out.
+JOINTS = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
 # Our own cameras: a reliable subscriber, such as RViz, hears nothing from a best-effort publisher.
 CAMERA = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 # Steps of an episode: every one counts.

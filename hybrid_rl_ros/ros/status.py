@@ -45,6 +45,7 @@ class Status:
         path = self._folder / f'{self._node}.json'
         temporary = path.with_suffix('.tmp')
         summary = {'node': self._node, 'counters': dict(self.counters), 'timings': self._timings, **self.values}
+        summary['warning'] = self.warning
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary.write_text(json.dumps(summary))

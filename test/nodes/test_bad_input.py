@@ -50,7 +50,7 @@ def test_a_missing_library_of_the_simulation_says_what_to_install(tmp_path, with
 
 
 def test_a_topic_that_nobody_publishes_is_named(tmp_path):
-    settings = ('clock=realtime', 'sim=null', 'observation.topic_timeout_s=1.0')
+    settings = ('clock=realtime', 'sim=null', 'observation.state=[ee.x]', 'observation.topic_timeout_s=1.0')
     arguments = [part for setting in settings for part in ('--set', setting)]
     line = complaint(tmp_path, 'train', '--config', str(CONFIG / 'sim_reach_state.yaml'), *arguments)
     assert "nobody publishes '/" in line and 'after 1 s' in line
