@@ -21,6 +21,11 @@ class CommandConfig(Section):
     topic: str
     rate_hz: float = Field(100.0, ge=10, le=1000, description='set-points between two control steps')
 
+    @property
+    def is_velocity(self) -> bool:
+        """Whether the controller takes velocities, and so neither knows where the arm should be nor stops by itself."""
+        return self.type in ('velocity_array', 'twist')
+
 
 class GripperConfig(Section):
     """The gripper's joints, and what its controller takes; positions are of each joint, in m or rad as it moves."""
@@ -99,6 +104,7 @@ class RobotConfig(Section):
     home_rad: list[float]
     joint_state_topic: str = 'joint_states'
     wrench_topic: str | None = None
+    wrench_frame: str | None = Field(None, description='whose axes the wrench is along; null: as its messages say')
     wrench_sign: Literal[1, -1] = Field(1, description='1: what the surroundings do to the tool; -1: the reverse')
     command: CommandConfig
     gripper: GripperConfig = GripperConfig()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pinocchio
 
@@ -14,6 +16,10 @@ from hybrid_rl_ros.control.setpoint import SetPoint
 from hybrid_rl_ros.robot_config import RobotConfig
 
 MOST_DROOP_RAD = 0.05
+# What a velocity controller is told beyond the planned speed, for each rad that the arm is off its set-point.
+CORRECTION_PER_S = 4.0
+# How old the measured joints are by then: an arm on its way is not behind for that.
+MEASURED_AGO_S = 0.03
 
 
 class ArmMotion:
@@ -29,6 +35,9 @@ class ArmMotion:
         self._step_s = config.control_period_s
         self._space = make_action_space(self._kinematics, robot, config.action, self._step_s)
         self._filter = MotionFilter(robot, self._kinematics, regions_of(robot, self._kinematics), self.period_s)
+        self._is_velocity = robot.command.is_velocity
+        self._top_rad_s = np.array(robot.joint_speeds_rad_s)
+        self._top_m_s = robot.limits.ee_speed_m_s
         self._goal = self._filter.position
         self._left_s = 0.0
         self._commanded: np.ndarray | None = None
@@ -60,9 +69,19 @@ class ArmMotion:
         self._goal, self._left_s = target.arm_rad, self._step_s
         return target
 
-    def tick(self) -> SetPoint:
+    def tick(self, measured_rad: np.ndarray) -> SetPoint:
         """One command period towards the goal. The limits that changed the way there gather in `limited_by`."""
-        return self._setpoint(self._advance(), self.period_s)
+        setpoint = self._setpoint(self._advance(), self.period_s)
+        # Against a push nothing is made up for.
+        return self._corrected(setpoint, measured_rad) if self._is_velocity and self.push is None else setpoint
+
+    def stand(self, measured_rad: np.ndarray) -> SetPoint:
+        """No motion at all where the arm is measured, for a controller that would keep its last velocity."""
+        pose = self._kinematics.tool_pose(measured_rad)
+        none = np.zeros_like(measured_rad)
+        return SetPoint(
+            measured_rad, none, pose.translation, _quaternion(pose.rotation), np.zeros(6), duration_s=self.period_s
+        )
 
     def whole_step(self) -> SetPoint:
         """All command periods of a control step at once, as lock-step needs it."""
@@ -75,9 +94,12 @@ class ArmMotion:
         self._goal, self._left_s = self._filter.position, 0.0
         return self._setpoint(self._filter.brake(), self.period_s)
 
-    def tool_rotation(self, joints_rad: np.ndarray) -> np.ndarray:
-        """(3, 3) of the tool frame in the base frame."""
-        return self._kinematics.tool_pose(joints_rad).rotation
+    def has_frame(self, name: str) -> bool:
+        return self._kinematics.has_frame(name)
+
+    def rotation(self, frame: str, joints_rad: np.ndarray) -> np.ndarray:
+        """(3, 3) of a frame of the URDF in the base frame."""
+        return self._kinematics.rotation(frame, joints_rad)
 
     def _advance(self) -> Motion:
         motion = self._filter.step(self._goal, self._left_s, self.speed_scale, self.push)
@@ -87,6 +109,15 @@ class ArmMotion:
         self.limited_by |= set(motion.limited_by)
         return motion
 
+    def _corrected(self, setpoint: SetPoint, measured_rad: np.ndarray) -> SetPoint:
+        """With velocities that also make up for what the arm is off its set-point, within the speed limits."""
+        expected = setpoint.position_rad - MEASURED_AGO_S * setpoint.velocity_rad_s
+        behind = np.clip(expected - measured_rad, -MOST_DROOP_RAD, MOST_DROOP_RAD)
+        velocity = setpoint.velocity_rad_s + CORRECTION_PER_S * behind
+        twist = self._kinematics.tool_twist(measured_rad, velocity)
+        fastest = max((np.abs(velocity) / self._top_rad_s).max(), np.linalg.norm(twist[:3]) / self._top_m_s, 1.0)
+        return replace(setpoint, velocity_rad_s=velocity / fastest, tool_twist=twist / fastest)
+
     def _setpoint(self, motion: Motion, duration_s: float) -> SetPoint:
         self._commanded = motion.position_rad
         pose = self._kinematics.tool_pose(motion.position_rad)
@@ -94,7 +125,12 @@ class ArmMotion:
             position_rad=motion.position_rad,
             velocity_rad_s=motion.velocity_rad_s,
             tool_position_m=pose.translation,
-            tool_quaternion=pinocchio.Quaternion(pose.rotation).coeffs(),
+            tool_quaternion=_quaternion(pose.rotation),
             tool_twist=self._kinematics.tool_twist(motion.position_rad, motion.velocity_rad_s),
             duration_s=duration_s,
         )
+
+
+def _quaternion(rotation: np.ndarray) -> np.ndarray:
+    """(4,) xyzw."""
+    return pinocchio.Quaternion(rotation).coeffs()

@@ -57,6 +57,14 @@ class ArmKinematics:
         pinocchio.framesForwardKinematics(self._model, self._data, joints_rad[self._to_model])
         return pinocchio.SE3(self._data.oMf[self._frame])
 
+    def has_frame(self, name: str) -> bool:
+        return bool(self._model.existFrame(name))
+
+    def rotation(self, frame: str, joints_rad: np.ndarray) -> np.ndarray:
+        """(3, 3) of a frame of the URDF (see has_frame), in the base frame."""
+        pinocchio.framesForwardKinematics(self._model, self._data, joints_rad[self._to_model])
+        return self._data.oMf[self._model.getFrameId(frame)].rotation.copy()
+
     def tool_velocity(self, joints_rad: np.ndarray, joints_rad_s: np.ndarray) -> np.ndarray:
         """Linear velocity (3,) m/s of the tool frame's origin, along the base frame's axes."""
         return self.tool_twist(joints_rad, joints_rad_s)[:3]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from hybrid_rl_ros.control.motion_filter import Push
@@ -10,7 +12,7 @@ from hybrid_rl_ros.robot_config import RobotConfig
 
 
 class WrenchWatch:
-    """Follows the wrist's wrench (6,): force N and torque Nm that the surroundings exert, in the tool's axes."""
+    """Follows the wrist's wrench (6,): force N and torque Nm, in the axes of the frame that comes with it."""
 
     def __init__(self, robot: RobotConfig, timeout_s: float) -> None:
         limits = robot.limits
@@ -20,24 +22,29 @@ class WrenchWatch:
         self._watchdog = Watchdog(timeout_s, 0.0)
         self._sign = robot.wrench_sign
         self._wrench = np.zeros(6)
+        self._frame = robot.tool_frame
 
-    def measured(self, wrench: np.ndarray, now_s: float) -> None:
+    def measured(self, wrench: np.ndarray, frame: str, now_s: float) -> None:
         """A wrench that is not finite counts as none."""
         if np.isfinite(wrench).all():
-            self._wrench = self._sign * wrench
+            self._wrench, self._frame = self._sign * wrench, frame
             self._watchdog.fed(now_s)
 
     def lost(self, now_s: float) -> bool:
         """Whether a wrench is wanted, has been there, and is there no more."""
         return self.wanted and self._watchdog.ever and self._watchdog.expired(now_s)
 
-    def push(self, tool_rotation: np.ndarray) -> Push | None:
-        """What is beyond its limit, in the base frame, or None. See MotionFilter.step."""
+    def push(self, rotation: Callable[[str], np.ndarray]) -> Push | None:
+        """What is beyond its limit, in the base frame, or None. See MotionFilter.step.
+
+        `rotation(frame)` is (3, 3), of a frame in the base frame.
+        """
         force = _beyond(self._wrench[:3], self._force_n)
         torque = _beyond(self._wrench[3:], self._torque_nm)
         if not force.any() and not torque.any():
             return None
-        return Push(tool_rotation @ force, tool_rotation @ torque)
+        to_base = rotation(self._frame)
+        return Push(to_base @ force, to_base @ torque)
 
     @property
     def heard(self) -> bool:

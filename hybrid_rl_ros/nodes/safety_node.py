@@ -159,7 +159,11 @@ class SafetyNode(GraphNode):
     def _on_wrench(self, message: WrenchStamped) -> None:
         force, torque = message.wrench.force, message.wrench.torque
         values = np.array([force.x, force.y, force.z, torque.x, torque.y, torque.z])
-        self._wrench.measured(values, time.monotonic())
+        frame = self.robot.wrench_frame or message.header.frame_id or self.robot.tool_frame
+        if self._motion is not None and not self._motion.has_frame(frame):
+            self._reject(f'wrench: frame {frame!r} is not in the URDF; set wrench_frame in the robot file')
+            return
+        self._wrench.measured(values, frame, time.monotonic())
 
     def _on_action(self, source: str, stamp: int, action: dict[str, float]) -> None:
         names = self.specs.action.names
@@ -196,20 +200,25 @@ class SafetyNode(GraphNode):
 
     def _on_command_tick(self) -> None:
         mode = self._gate.update(time.monotonic())
-        if self._motion is not None and self._started:
-            if mode in SOURCES:
-                self._motion.push = self._push(pick(self._joints, self.robot.arm_joints))
-                self._send(self._motion.tick())
-            else:
+        if self._motion is not None and self._joints:
+            measured = pick(self._joints, self.robot.arm_joints)
+            if self._started and mode in SOURCES:
+                self._motion.push = self._push(measured)
+                self._send(self._motion.tick(measured))
+            elif self._started:
                 self._send(self._motion.brake())
                 # At rest the last command stands; the next motion starts from where the arm then is.
                 self._started = not self._motion.at_rest
+            elif self.robot.command.is_velocity:
+                # Such a controller may still have a velocity from before this process began.
+                self._send(self._motion.stand(measured))
         self._publish_state()
 
     def _push(self, measured: np.ndarray) -> Push | None:
-        if not self._wrench.wanted or self._motion is None:
+        motion = self._motion
+        if not self._wrench.wanted or motion is None:
             return None
-        return self._wrench.push(self._motion.tool_rotation(measured))
+        return self._wrench.push(lambda frame: motion.rotation(frame, measured))
 
     def _send(self, setpoint: SetPoint) -> None:
         self._arm.send(replace(setpoint, duration_s=OVERLAP * setpoint.duration_s), self._command_stamp(0))

@@ -10,10 +10,11 @@ import numpy as np
 from geometry_msgs.msg import WrenchStamped
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Header
+from std_msgs.msg import Float64MultiArray, Header
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.nodes.episode_numbers import first_reset
 from hybrid_rl_ros.ros.messages import (
     NS_PER_S,
@@ -35,10 +36,9 @@ LONGEST_CATCH_UP_S = 0.1
 
 
 class SimNode(GraphNode):
-    """Publishes what an arm and its cameras publish and takes what a joint_trajectory_controller takes.
+    """Publishes what an arm and its cameras publish and takes what ros2_control's controllers take.
 
-    Publishes: the robot's joint states and wrench, task_state, <camera>/image_raw, <camera>/camera_info and, in
-    lock-step, /clock.
+    Publishes: joint_states, wrench, task_state, <camera>/image_raw, <camera>/camera_info and, in lock-step, /clock.
     Subscribes: the robot's command topics and, in lock-step, action/executed and learner/step.
     Serves: sim/reset (Trigger): a new start, drawn from the seed and the number of the reset.
 
@@ -62,15 +62,15 @@ class SimNode(GraphNode):
         cameras = self._sim.cameras
         self.consumers = {**self.consumers, **{f'{camera}/image_raw': ('observation_node',) for camera in cameras}}
         if not self._direct:
-            self.consumers[self.robot.joint_state_topic] = ('observation_node', 'safety_node')
-        self._joints = self.publisher(JointState, self.robot.joint_state_topic, STEP)
-        self._wrench = self.publisher(WrenchStamped, self.robot.wrench_topic or 'wrench', STEP)
+            self.consumers['joint_states'] = ('observation_node', 'safety_node')
+        self._joints = self.publisher(JointState, 'joint_states', STEP)
+        self._wrench = self.publisher(WrenchStamped, 'wrench', STEP)
         self._task = self.publisher(JointState, 'task_state', STEP)
         self._images = {camera: self.publisher(Image, f'{camera}/image_raw', STEP) for camera in cameras}
         self._infos = {camera: self.publisher(CameraInfo, f'{camera}/camera_info', STEP) for camera in cameras}
-        for topic in (self.robot.command.topic, self.robot.gripper.topic):
-            if topic and not self._direct:
-                self.create_subscription(JointTrajectory, topic, self._on_trajectory, COMMAND)
+        self._velocity: np.ndarray | None = None
+        if not self._direct:
+            self._subscribe_to_commands()
         self.create_subscription(JointState, 'action/executed', self._on_executed, STEP)
         self.create_service(Trigger, 'sim/reset', self._on_reset)
         if self.lockstep:
@@ -89,6 +89,7 @@ class SimNode(GraphNode):
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._sim.reset(self._first_reset + self._resets)
         self._resets += 1
+        self._velocity = None
         # Commands computed before the reset would pull the arm back to where it was.
         self._commands_after = self._stamp if self.lockstep else self._now_ns()
         if self.lockstep and self._resets == 1:
@@ -96,17 +97,55 @@ class SimNode(GraphNode):
         response.success = True
         return response
 
+    def _subscribe_to_commands(self) -> None:
+        command, gripper = self.robot.command, self.robot.gripper
+        array = {'position_array': self._on_positions, 'velocity_array': self._on_velocities}
+        taken = ('joint_trajectory',) if self.lockstep else ('joint_trajectory', *array)
+        if command.type not in taken or gripper.type not in ('joint_trajectory', 'none'):
+            raise UserError(
+                f'robot {self.robot.name}: the simulated arm takes commands of type {" or ".join(taken)} with clock: '
+                f'{self.config.clock}, not {command.type}, and a gripper of type joint_trajectory, not {gripper.type}'
+            )
+        if command.type in array:
+            self.create_subscription(Float64MultiArray, command.topic, array[command.type], COMMAND)
+        else:
+            self.create_subscription(JointTrajectory, command.topic, self._on_trajectory, COMMAND)
+        if gripper.topic:
+            self.create_subscription(JointTrajectory, gripper.topic, self._on_trajectory, COMMAND)
+
+    def _on_positions(self, message: Float64MultiArray) -> None:
+        self._command(self.robot.arm_joints, np.array(message.data), 1.0 / self.robot.command.rate_hz)
+
+    def _on_velocities(self, message: Float64MultiArray) -> None:
+        """Kept until the next, as by a real one."""
+        velocity = np.array(message.data)
+        joints = self._sim.joint_state()
+        if joints is None or velocity.shape != (len(self.robot.arm_joints),) or not np.isfinite(velocity).all():
+            self.status.count('rejected_commands')
+            return
+        if self._velocity is None:
+            self._velocity_goal = pick(dict(zip(joints.names, joints.position)), self.robot.arm_joints)
+        self._velocity = velocity
+
+    def _follow_velocity(self, duration_s: float) -> None:
+        if self._velocity is not None:
+            self._velocity_goal = self._velocity_goal + self._velocity * duration_s
+            self._command(self.robot.arm_joints, self._velocity_goal, duration_s)
+
+    def _command(self, names: list[str], positions: np.ndarray, duration_s: float) -> None:
+        try:
+            self._sim.command_joints(names, positions, duration_s)
+        except ValueError as error:
+            self.status.count('rejected_commands')
+            self.get_logger().error(f'command rejected: {error}')
+
     def _on_trajectory(self, message: JointTrajectory) -> None:
         # As for a joint_trajectory_controller, no stamp means from now on.
         stamp = stamp_ns(message.header.stamp) or self._now_ns()
         if stamp > self._commands_after and message.points:
             point = message.points[-1]
             duration = point.time_from_start.sec + point.time_from_start.nanosec * 1e-9
-            try:
-                self._sim.command_joints(list(message.joint_names), np.array(point.positions), duration)
-            except ValueError as error:
-                self.status.count('rejected_commands')
-                self.get_logger().error(f'trajectory rejected: {error}')
+            self._command(list(message.joint_names), np.array(point.positions), duration)
         self._saw('gripper' if set(message.joint_names) & set(self.robot.gripper.joints) else 'arm', stamp)
 
     def _on_executed(self, message: JointState) -> None:
@@ -161,7 +200,9 @@ class SimNode(GraphNode):
     def _on_real_time(self) -> None:
         now = time.monotonic()
         if not self._direct:
-            self._sim.advance(min(now - self._advanced_to, LONGEST_CATCH_UP_S))
+            passed_s = min(now - self._advanced_to, LONGEST_CATCH_UP_S)
+            self._follow_velocity(passed_s)
+            self._sim.advance(passed_s)
         self._advanced_to = now
         stamp = self._now_ns()
         self._publish_state(stamp)

@@ -55,7 +55,7 @@ class Gate:
 
     def step(self) -> None:
         for _ in range(5):
-            setpoint = self.motion.tick()
+            setpoint = self.motion.tick(self.position)
             period = setpoint.duration_s
             assert np.isfinite(setpoint.position_rad).all()
             velocity = (setpoint.position_rad - self.position) / period

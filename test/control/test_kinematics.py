@@ -73,7 +73,7 @@ def test_the_simulated_arm_follows_a_square_within_three_millimetres():
     for side in np.repeat(sides, 20, axis=0):
         motion.act(side, sim.joint_state().position[:7])
         for _ in range(5):
-            setpoint = motion.tick()
+            setpoint = motion.tick(sim.joint_state().position[:7])
             sim.command_joints(ROBOT.arm_joints, setpoint.position_rad, setpoint.duration_s)
             sim.advance(setpoint.duration_s)
             errors.append(

@@ -19,6 +19,7 @@ from std_srvs.srv import Trigger
 from hybrid_rl_ros.bringup import Bringup, NodeProcess, node_status, prepare_run, resolve_specs
 from hybrid_rl_ros.config import Config, load_config
 from hybrid_rl_ros.config_file import save_config
+from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.robot_config import RobotConfig, load_robot
 from hybrid_rl_ros.ros.messages import stamp_ns, write_named_vector
 from hybrid_rl_ros.ros.qos import LATCHED, SENSOR, STEP
@@ -61,6 +62,7 @@ class Rig:
         base = ['clock=realtime', f'control_rate_hz={RATE_HZ:g}', 'eval.episodes=0', *settings]
         self.config: Config = load_config(CONFIG / 'sim_reach_state.yaml', base)
         self.robot = load_robot(self.config.robot)
+        self._kinematics = ArmKinematics(self.robot)
         self.run = folder / 'run'
         self.run.mkdir(parents=True, exist_ok=True)
         prepare_run(self.run, self.config, resolve_specs(self.config))
@@ -133,6 +135,10 @@ class Rig:
     def speed(self) -> float:
         """Of the fastest joint, rad/s."""
         return float(np.abs(self.seen.joints[-1][2]).max())
+
+    def tool(self) -> np.ndarray:
+        """Where the tool is, m."""
+        return self._kinematics.tool_pose(self.seen.joints[-1][1]).translation
 
     def count(self, name: str, node: str = 'safety_node') -> int:
         return node_status(self.run, node).get('counters', {}).get(name, 0)

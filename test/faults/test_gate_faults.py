@@ -120,6 +120,25 @@ def test_13_lost_joint_states_stop_the_arm(tmp_path, report):
         report(13, 'joint states stop', 'hold, latched; not cleared while lost', reaction)
 
 
+@pytest.mark.parametrize('kind', ['velocity_array', 'position_array'])
+def test_01_an_arm_that_takes_arrays_stops_too(tmp_path, report, kind):
+    """Such a controller has no timeout: it keeps the last velocity for ever."""
+    command = {'type': kind, 'topic': 'forward_controller/commands'}
+    robot = overridden(load_robot('sim_arm'), tmp_path, command=command)
+    with Rig(tmp_path, f'robot={robot}') as rig:
+        rig.move()
+        start = rig.tool()
+        rig.drive(0.5)
+        # Ten actions of 12 mm sideways; an arm that is told velocities does not fall behind.
+        assert 0.09 < (rig.tool() - start)[1] < 0.15
+        silent = time.monotonic()
+        reaction = rig.require_stop(silent, rig.config.safety.action_timeout_s)
+        report(1, f'policy stops, {kind}', 'brake, hold', reaction)
+        rest = rig.seen.joints[-1][1]
+        rig.spin(1.0)
+        assert np.abs(rig.seen.joints[-1][1] - rest).max() < 2e-3
+
+
 def test_14_a_killed_gate_leaves_the_arm_standing(rig, report):
     rig.move()
     killed = time.monotonic()

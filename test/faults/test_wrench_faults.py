@@ -1,0 +1,84 @@
+"""The force sensor at the wrist: too much, in other axes than the tool's, in unknown ones, and none at all."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import WrenchStamped
+from rig import AT_REST_RAD_S, SWAY, Rig, overridden
+
+from hybrid_rl_ros.robot_config import load_robot
+from hybrid_rl_ros.ros.qos import SENSOR
+
+pytestmark = pytest.mark.slow
+
+
+class WrenchRig(Rig):
+    """The test is the force sensor too: `force` (3,) N along the axes of `wrench_frame`, or None for silence."""
+
+    force: np.ndarray | None = np.zeros(3)
+    wrench_frame = 'base_link'
+
+    def _listen(self) -> None:
+        publisher = self.node.create_publisher(WrenchStamped, 'sensor/wrench', SENSOR)
+
+        def sense() -> None:
+            if self.force is not None:
+                message = WrenchStamped()
+                message.header.frame_id = self.wrench_frame
+                message.wrench.force.x, message.wrench.force.y, message.wrench.force.z = map(float, self.force)
+                publisher.publish(message)
+
+        self.node.create_timer(0.01, sense)
+        super()._listen()
+
+
+@pytest.fixture
+def rig(tmp_path):
+    robot = overridden(load_robot('sim_arm'), tmp_path, wrench_topic='sensor/wrench', limits={'force_n': 20.0})
+    # The sensor shares this process with the test, which may be kept waiting.
+    with WrenchRig(tmp_path, f'robot={robot}', 'safety.wrench_timeout_s=0.5') as rig:
+        yield rig
+
+
+def test_a_pushed_arm_stops_gives_way_and_goes_on(rig, report):
+    rig.move()
+    rig.force = np.array([0.0, -30.0, 0.0])
+    pushed = time.monotonic()
+    rig.drive(1.0)
+    # Stopped by the push: the actions go on all the time.
+    reaction = [at for at, _, speed in rig.seen.joints if np.abs(speed).max() > AT_REST_RAD_S][-1] - pushed
+    assert rig.mode == 'policy' and reaction < 0.5
+    report(9, '30 N against the motion, limit 20 N', 'no further; retreat allowed', reaction)
+    stood = rig.tool()
+    rig.action = lambda _: {**SWAY, 'ee.dy': -0.012}
+    rig.drive(0.5)
+    assert rig.tool()[1] < stood[1] - 0.03
+    rig.force = np.zeros(3)
+    rig.action = lambda _: dict(SWAY)
+    rig.drive(0.5)
+    assert rig.tool()[1] > stood[1] - 0.02
+
+
+def test_a_silent_force_sensor_stops_the_arm(rig, report):
+    rig.move()
+    rig.force = None
+    silent = time.monotonic()
+    rig.drive(1.0)
+    reaction = rig.require_stop(silent, rig.config.safety.wrench_timeout_s + 0.1)
+    assert rig.state == 'hold: wrench_lost'
+    report(13, 'the force sensor stops', 'hold, latched', reaction)
+
+
+def test_a_wrench_in_an_unknown_frame_opens_nothing(tmp_path):
+    robot = overridden(load_robot('sim_arm'), tmp_path, wrench_topic='sensor/wrench', limits={'force_n': 20.0})
+    WrenchRig.wrench_frame = 'somewhere'
+    try:
+        with WrenchRig(tmp_path, f'robot={robot}') as rig:
+            rig.drive(0.5)
+            assert rig.state == 'hold: waiting for sensor/wrench'
+            assert "frame 'somewhere' is not in the URDF" in rig.log('safety_node')
+    finally:
+        WrenchRig.wrench_frame = 'base_link'
