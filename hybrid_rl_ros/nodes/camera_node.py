@@ -31,6 +31,8 @@ class CameraNode(GraphNode):
 
     def __init__(self) -> None:
         super().__init__('camera_node')
+
+    def set_up(self) -> None:
         camera = self.parameter('camera', '', 'name of a camera with a source in the configuration')
         sources = {name: c.source for name, c in self.config.observation.cameras.items() if c.source is not None}
         if camera not in sources:
@@ -57,7 +59,7 @@ class CameraNode(GraphNode):
         self.every(REPORT_PERIOD_S, self._on_report)
         self._capture.start()
 
-    def on_shutdown(self) -> None:
+    def close(self) -> None:
         self._capture.stop()
 
     def _check_ready(self) -> None:

@@ -38,10 +38,12 @@ class InferenceNode(GraphNode):
 
     def __init__(self) -> None:
         super().__init__('inference_node')
+
+    def set_up(self) -> None:
         self._source: str = self.parameter('source', 'learner', 'learner, file or expert')
         self._noise: float = self.parameter('expert_noise', 0.0, "the expert's noise, fraction of the range")
         self._action = self.publisher(JointState, 'action/policy', STEP)
-        self._version = self.publisher(UInt32, 'policy/version', LATCHED)
+        self._version = self.create_publisher(UInt32, 'policy/version', LATCHED)
         self._action_names = self.specs.action.names
         self._state_names = self.specs.observation.state.names
         self._chunks = ChunkExecutor(round(self.config.control_period_s * NS_PER_S))

@@ -36,6 +36,8 @@ class LearnerNode(GraphNode):
 
     def __init__(self) -> None:
         super().__init__('learner_node')
+
+    def set_up(self) -> None:
         self._demos = self._open_demos()
         folder = self.run_dir / 'replay'
         if (folder / 'specs.json').exists():
@@ -60,9 +62,11 @@ class LearnerNode(GraphNode):
         self._metrics: dict[str, float] = {}
         self._metrics_file = open_json_lines(self.run_dir / 'metrics.jsonl')
         self._subscriber = StepSubscriber(self, self._store.last_episode + 1, self._on_stamp)
+
+    def start(self) -> None:
         self._loop.start()
 
-    def on_shutdown(self) -> None:
+    def close(self) -> None:
         self._loop.stop()
         self._on_updates_done()
         self._write_metrics()

@@ -52,6 +52,8 @@ class ObservationNode(GraphNode):
 
     def __init__(self) -> None:
         super().__init__('observation_node')
+
+    def set_up(self) -> None:
         config, spec = self.config, self.specs.observation
         self._cameras = {image.camera: image for image in spec.images}
         images = {f'observation/image/{camera}': STEP_CONSUMERS for camera in self._cameras}

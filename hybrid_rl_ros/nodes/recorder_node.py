@@ -29,6 +29,8 @@ class RecorderNode(GraphNode):
 
     def __init__(self) -> None:
         super().__init__('recorder_node')
+
+    def set_up(self) -> None:
         self._episodes: int = self.parameter('episodes', 0, 'end the run after this many episodes; 0 for never')
         path = self.run_dir / 'episodes.jsonl'
         # A resumed run counts on from its last whole line.
@@ -43,7 +45,7 @@ class RecorderNode(GraphNode):
         self._subscriber = StepSubscriber(self, first, self._on_stamp)
         self.create_subscription(DiagnosticArray, 'episode', self._on_episode, LATCHED_MANY)
 
-    def on_shutdown(self) -> None:
+    def close(self) -> None:
         self._file.close()
         if self._store is not None:
             if self.role == 'record':

@@ -37,6 +37,8 @@ class RewardResetNode(GraphNode):
 
     def __init__(self) -> None:
         super().__init__('reward_reset_node')
+
+    def set_up(self) -> None:
         self._episode = Episode(self.config.episode.time_limit_steps, number=episodes_held(self.run_dir / 'replay') - 1)
         self._resets_seen = 0.0
         self._reset_asked = False
@@ -74,7 +76,7 @@ class RewardResetNode(GraphNode):
         if not self.lockstep and self._episode.running and silence_s > self.config.episode.observation_timeout_s:
             self._episode.abort()
             self._publish_state(self.get_clock().now().nanoseconds, f'no observation for {silence_s:.1f} s')
-        if self._episode.number < 0 or not self._episode.running:
+        if self.active and not self._episode.running:
             self._ask_for_reset()
 
     def _hindrance(self) -> str:

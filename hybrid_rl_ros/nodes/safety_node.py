@@ -52,6 +52,8 @@ class SafetyNode(GraphNode):
 
     def __init__(self) -> None:
         super().__init__('safety_node')
+
+    def set_up(self) -> None:
         robot, safety = self.robot, self.config.safety
         self._direct = self.config.action.space == 'direct'
         self._gate = Gate(safety, time.monotonic(), needs_joints=not self._direct, timed=not self.lockstep)
@@ -85,7 +87,10 @@ class SafetyNode(GraphNode):
             self.every(self._motion.period_s, self._on_command_tick)
         self._publish_state()
 
-    def on_shutdown(self) -> None:
+    def start(self) -> None:
+        self._check_surroundings()
+
+    def stop(self) -> None:
         """Brake and hold: the arm's controller may keep the last command for ever."""
         if self._motion is None or not self._started:
             return
@@ -93,6 +98,7 @@ class SafetyNode(GraphNode):
             self._send(self._motion.brake())
             time.sleep(self._motion.period_s)
         self._send(self._motion.brake())
+        self._started = False
 
     def _subscribe(self) -> None:
         for source in SOURCES:
@@ -241,7 +247,8 @@ class SafetyNode(GraphNode):
             self._gate.latch('driver', why, lambda: self._driver.blocked() is not None)
         # Until the driver has been ready once nothing has gone wrong: hold, and go on by itself.
         self._driver_was_ready = self._driver_was_ready or why is None
-        waiting = [] if self._driver_was_ready else [str(why)]
+        waiting = [] if self.active else ['the node is not active']
+        waiting += [] if self._driver_was_ready else [str(why)]
         if self._wrench.wanted and not self._wrench.heard:
             waiting.append(f'waiting for {self.robot.wrench_topic}')
         self._gate.blocked = '; '.join(waiting)
@@ -273,7 +280,8 @@ class SafetyNode(GraphNode):
     def _declare_speed_scale(self) -> None:
         span = FloatingPointRange(from_value=0.05, to_value=1.0)
         descriptor = ParameterDescriptor(description='share of every speed limit', floating_point_range=[span])
-        self.declare_parameter('speed_scale', 1.0, descriptor)
+        if not self.has_parameter('speed_scale'):
+            self.declare_parameter('speed_scale', 1.0, descriptor)
         if self._motion is not None:
             self._motion.speed_scale = float(self.get_parameter('speed_scale').value)
         self.add_post_set_parameters_callback(self._on_parameters)

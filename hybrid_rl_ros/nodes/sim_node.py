@@ -50,6 +50,8 @@ class SimNode(GraphNode):
 
     def __init__(self) -> None:
         super().__init__('sim_node')
+
+    def set_up(self) -> None:
         self._sim = make_simulation(self.config, self.robot, self.config.seed)
         self._direct = self.config.action.space == 'direct'
         self._period_ns = round(self.config.control_period_s * NS_PER_S)
@@ -83,7 +85,7 @@ class SimNode(GraphNode):
             self._next_frame = 0.0
             self.every(1.0 / STATE_RATE_HZ, self._on_real_time)
 
-    def on_shutdown(self) -> None:
+    def close(self) -> None:
         self._sim.close()
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

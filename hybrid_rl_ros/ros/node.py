@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
@@ -40,12 +40,15 @@ PR_SET_PDEATHSIG = 1
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 
-class GraphNode(Node):
+class GraphNode(LifecycleNode):
     """A node of one run. `consumers` names, for each topic it publishes, the nodes that must not miss a message.
 
     Parameters (read only): run_dir, the folder with config.yaml and specs.json; role, what the run is for (train, eval
-    or record); peers, the nodes of this run. It is ready once every consumer among its peers is matched, says so on
-    `graph/ready`, and writes `status/<name>.json` beside the configuration.
+    or record); peers, the nodes of this run; autostart. It is ready once it is active and every consumer among its
+    peers is matched, says so on `graph/ready`, and writes `status/<name>.json` beside the configuration.
+
+    A lifecycle node: `set_up` makes everything when it is configured, and what `publisher` made is silent until it is
+    active. With autostart, the default, it does both by itself; without, a lifecycle manager does.
     """
 
     consumers: dict[str, tuple[str, ...]] = {}
@@ -61,17 +64,100 @@ class GraphNode(Node):
         self.role: str = self.parameter('role', 'train', 'train, eval or record')
         self.peers: list[str] = [peer for peer in self.parameter('peers', [''], 'nodes of this run') if peer]
         self.lockstep = self.config.clock == 'lockstep'
+        self.autostart: bool = self.parameter('autostart', True, 'configure and activate without a lifecycle manager')
         self.status = Status(self.get_name(), self.run_dir / 'status')
         self.exit_code: int | None = None
-        self.ready = False
+        self.failure: Exception | None = None
+        self.configured = self.active = self.ready = False
         self._awaited: dict[Publisher, int] = {}
         self._ready_publisher = self.create_publisher(String, 'graph/ready', LATCHED_MANY)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', STEP)
         self.every(STATUS_PERIOD_S, self.status.write)
         self.every(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
-        self.every(0.05, self._check_ready)
+        self.every(0.05, self._look_around)
+
+    def set_up(self) -> None:
+        """Make the streams, open the files, load the networks. Raises UserError."""
+
+    def start(self) -> None:
+        """The node has become active."""
+
+    def stop(self) -> None:
+        """The node will not be active any more: a last hold."""
+
+    def close(self) -> None:
+        """The last act of a node that was set up, with ROS still up: a checkpoint, closed files."""
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._own = [entity for entity, _ in self._entities()]
+
+        def configure() -> None:
+            self.set_up()
+            self.configured = True
+            _refuse_unknown_parameters(self)
+
+        return self._transition(configure, super().on_configure, state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        result = super().on_activate(state)
+        self.active = True
+        return self._transition(self.start, lambda _: result, state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.active = self.ready = False
+        return self._transition(self.stop, super().on_deactivate, state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._transition(self._tear_down, super().on_cleanup, state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.finish()
+        return super().on_shutdown(state)
+
+    def _transition(
+        self,
+        act: Callable[[], None],
+        then: Callable[[LifecycleState], TransitionCallbackReturn],
+        state: LifecycleState,
+    ) -> TransitionCallbackReturn:
+        """rclpy swallows what a transition raises; here it is kept for the process to end with."""
+        try:
+            act()
+        except Exception as error:
+            self.failure = error
+            return TransitionCallbackReturn.FAILURE
+        return then(state)
+
+    def _entities(self) -> list[tuple[Any, Callable[[Any], Any]]]:
+        """Everything that the executor knows of this node, with what destroys it."""
+        kinds: list[tuple[Iterable[Any], Callable[[Any], Any]]] = [
+            (self.subscriptions, self.destroy_subscription),
+            (self.publishers, self.destroy_lifecycle_publisher),
+            (self.timers, self.destroy_timer),
+            (self.services, self.destroy_service),
+            (self.clients, self.destroy_client),
+            (self.guards, self.destroy_guard_condition),
+        ]
+        return [(entity, destroy) for entities, destroy in kinds for entity in list(entities)]
+
+    def _tear_down(self) -> None:
+        self.end()
+        for entity, destroy in self._entities():
+            if entity not in self._own:
+                destroy(entity)
+        self._awaited.clear()
+
+    def end(self) -> None:
+        """Stop and close, as far as it is running."""
+        if self.active:
+            self.stop()
+        if self.configured:
+            self.close()
+        self.active = self.configured = False
 
     def parameter(self, name: str, default: Any, description: str) -> Any:
+        if self.has_parameter(name):
+            return self.get_parameter(name).value
         return self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True)).value
 
     def every(self, period_s: float, callback: Callable[[], None]) -> None:
@@ -79,8 +165,8 @@ class GraphNode(Node):
         self.create_timer(period_s, callback, clock=STEADY)
 
     def publisher(self, message: type, topic: str, qos: Any) -> Publisher:
-        """A publisher that counts towards readiness."""
-        publisher = self.create_publisher(message, topic, qos)
+        """A publisher that counts towards readiness, and is silent while the node is not active."""
+        publisher = self.create_lifecycle_publisher(message, topic, qos)
         awaited = [consumer for consumer in self.consumers.get(topic, ()) if consumer in self.peers]
         if awaited:
             self._awaited[publisher] = len(awaited)
@@ -101,11 +187,12 @@ class GraphNode(Node):
         """End the process after the current callback."""
         self.exit_code = exit_code
 
-    def on_shutdown(self) -> None:
-        """The last act, with ROS still up: a final hold, a checkpoint."""
+    def _look_around(self) -> None:
+        if self.active and not self.ready:
+            self._check_ready()
 
     def _check_ready(self) -> None:
-        if self.ready or any(p.get_subscription_count() < count for p, count in self._awaited.items()):
+        if any(p.get_subscription_count() < count for p, count in self._awaited.items()):
             return
         self.ready = True
         self.status.values['ready'] = True
@@ -132,14 +219,18 @@ def run_node(make_node: Callable[[], GraphNode]) -> int:
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make_node()
-        _refuse_unknown_parameters(node)
+        if node.autostart:
+            node.trigger_configure()
+            _raise(node.failure)
+            node.trigger_activate()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         try:
             while not stop.is_set() and node.exit_code is None:
+                _raise(node.failure)
                 executor.spin_once(timeout_sec=SPIN_S)
         finally:
-            node.on_shutdown()
+            node.end()
             node.status.write()
         return node.exit_code or 0
     except UserError as error:
@@ -147,6 +238,11 @@ def run_node(make_node: Callable[[], GraphNode]) -> int:
         return USER_ERROR_EXIT
     finally:
         rclpy.try_shutdown()
+
+
+def _raise(failure: Exception | None) -> None:
+    if failure is not None:
+        raise failure
 
 
 def _refuse_unknown_parameters(node: GraphNode) -> None:
