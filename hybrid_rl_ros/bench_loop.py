@@ -51,12 +51,22 @@ def _realtime_rows(config: Config, seconds: float) -> list[dict[str, Any]]:
     rows = [bench_row(f'{name}, stamp to executed, {p}', timing[f'{p}_ms'], timing['n'], **lost) for p in PERCENTILES]
     period = status['inference_node']['timings']['period']
     rows += [bench_row(f'{name}, period of actions, {p}', period[f'{p}_ms'], period['n']) for p in PERCENTILES]
-    return [*rows, bench_row(f'{name}, growth of the fattest process, MB', _growth_mb(status), len(status))]
+    return [*rows, *(_process_row(name, status, period['n']) for name, status in status.items())]
 
 
-def _growth_mb(status: dict[str, dict[str, Any]]) -> float:
-    """The most that any process's own memory grew after the first quarter of the measurement."""
-    return round(max(node['memory_mb'] - node['memory_mb_early'] for node in status.values()), 1)
+def _process_row(name: str, status: dict[str, Any], steps: int) -> dict[str, Any]:
+    """CPU time a control step, share of a core, start-up, and growth of its own memory after the first quarter."""
+    early = status['early']
+    cpu_s, wall_s = status['cpu_s'] - early['cpu_s'], status['up_s'] - early['up_s']
+    return bench_row(
+        f'{name}, CPU time of a step',
+        round(1e3 * cpu_s / (0.75 * steps), 3),
+        steps,
+        percent_of_a_core=round(100 * cpu_s / wall_s, 1),
+        active_after_s=status['active_after_s'],
+        memory_mb=status['memory_mb'],
+        memory_growth_mb=round(status['memory_mb'] - early['memory_mb'], 1),
+    )
 
 
 def _run(config: Config, role: str, nodes: list[NodeProcess], seconds: float) -> dict[str, dict[str, Any]]:
@@ -72,10 +82,13 @@ def _run(config: Config, role: str, nodes: list[NodeProcess], seconds: float) ->
                     raise RuntimeError(f'no step within {START_WITHIN_S:g} s')
                 time.sleep(0.1)
             began = time.monotonic()
-            early: dict[str, float] = {}
+            early: dict[str, dict[str, Any]] = {}
+            late: dict[str, dict[str, Any]] = {}
             while (elapsed := time.monotonic() - began) < seconds:
                 bringup.check()
+                # Of the graph at work: what is left as it is brought down is another matter.
+                late = {node.name: node_status(run, node.name) for node in nodes}
                 if not early and elapsed > seconds / 4:
-                    early = {node.name: node_status(run, node.name).get('memory_mb', 0.0) for node in nodes}
+                    early = late
                 time.sleep(0.1)
-        return {node.name: {**node_status(run, node.name), 'memory_mb_early': early[node.name]} for node in nodes}
+        return {name: {**status, 'early': early[name]} for name, status in late.items()}

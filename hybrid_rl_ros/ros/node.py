@@ -29,7 +29,7 @@ from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
 from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.ros.qos import LATCHED_MANY, STEP
-from hybrid_rl_ros.ros.status import Status
+from hybrid_rl_ros.ros.status import Status, process_age_s
 
 SPIN_S = 0.05
 STATUS_PERIOD_S = 0.5
@@ -101,6 +101,7 @@ class GraphNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         result = super().on_activate(state)
         self.active = True
+        self.status.values.setdefault('active_after_s', process_age_s())
         return self._transition(self.start, lambda _: result, state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ class Status:
     def write(self) -> None:
         """Take stock, for `diagnostics` too, and replace the status file atomically."""
         self._timings = {name: self._timing(name) for name in self._samples}
-        self.values['memory_mb'] = _resident_mb()
+        up_s = process_age_s()
+        self.values.update(memory_mb=_resident_mb(), cpu_s=round(time.process_time(), 3), up_s=up_s)
         if self._folder is None:
             return
         path = self._folder / f'{self._node}.json'
@@ -80,6 +82,12 @@ class Status:
             'max_ms': float(samples.max()),
             'histogram': {'edges_ms': edges.round(3).tolist(), 'counts': counts.tolist()},
         }
+
+
+def process_age_s() -> float:
+    """Since the process was started, its imports included."""
+    started = int(Path('/proc/self/stat').read_text().rpartition(')')[2].split()[19])
+    return round(time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf('SC_CLK_TCK'), 3)
 
 
 def _resident_mb() -> float:
