@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import WrenchStamped
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor, SetParametersResult
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -28,6 +28,7 @@ from hybrid_rl_ros.ros.driver_states import DriverStates
 from hybrid_rl_ros.ros.gripper_commands import make_gripper_commander
 from hybrid_rl_ros.ros.messages import pick, read_named_vector, stamp_ns, write_named_vector
 from hybrid_rl_ros.ros.node import GraphNode, node_main
+from hybrid_rl_ros.ros.polling import NeverWaitedFor, queued
 from hybrid_rl_ros.ros.qos import JOINTS, LATCHED, SENSOR, STEP
 from hybrid_rl_ros.ros.stamp_join import StampJoin
 
@@ -106,13 +107,17 @@ class SafetyNode(GraphNode):
         self.create_subscription(JointState, 'reward', lambda m: self._on_message('reward', m), STEP)
         # A switch may latch its state or repeat it, and either must stop the arm: only the latched subscription hears
         # what was said before it began, and only the other one hears every publisher, whatever it offers.
-        quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
-        self.create_subscription(Bool, 'estop', self._on_estop, LATCHED, event_callbacks=quiet)
+        self.create_subscription(Bool, 'estop', self._on_estop, LATCHED)
         self.create_subscription(Bool, 'estop', self._on_estop, SENSOR)
         if self._direct:
             return
-        qos = STEP if self.lockstep else JOINTS
-        self.create_subscription(JointState, self.robot.joint_state_topic, lambda m: self._on_message('joints', m), qos)
+        listen = partial(self._on_message, 'joints')
+        topic = self.robot.joint_state_topic
+        if self.lockstep:
+            self.create_subscription(JointState, topic, listen, STEP)
+        else:
+            # Read at each command tick: a driver at 500 Hz would wake this process for every message.
+            self._polled = self.create_subscription(JointState, topic, listen, JOINTS, callback_group=NeverWaitedFor())
         if self._wrench.wanted and self.robot.wrench_topic:
             self.create_subscription(WrenchStamped, self.robot.wrench_topic, self._on_wrench, SENSOR)
 
@@ -205,6 +210,8 @@ class SafetyNode(GraphNode):
         return {**dict(zip(names, target.executed.tolist())), **moved, **limited}
 
     def _on_command_tick(self) -> None:
+        for message in queued(self._polled):
+            self._on_message('joints', message)
         mode = self._gate.update(time.monotonic())
         if self._motion is not None and self._joints:
             measured = pick(self._joints, self.robot.arm_joints)

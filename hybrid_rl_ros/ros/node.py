@@ -17,11 +17,13 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.signals import SignalHandlerOptions
+from rclpy.timer import Timer
 from std_msgs.msg import String
 
 from hybrid_rl_ros.config import load_config
@@ -37,6 +39,9 @@ DIAGNOSTICS_PERIOD_S = 1.0
 PARENT_POLL_S = 0.5
 STUCK_AFTER_S = 10.0
 PR_SET_PDEATHSIG = 1
+# rclpy waits for two events of every endpoint, at twice the cost of a spin; _find_incompatible looks instead.
+_SILENT_PUBLISHER = PublisherEventCallbacks(use_default_callbacks=False)
+_SILENT_SUBSCRIPTION = SubscriptionEventCallbacks(use_default_callbacks=False)
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 
@@ -74,7 +79,9 @@ class GraphNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', STEP)
         self.every(STATUS_PERIOD_S, self.status.write)
         self.every(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
-        self.every(0.05, self._look_around)
+        self._incompatible: set[tuple[int, ...]] = set()
+        self.every(DIAGNOSTICS_PERIOD_S, self._find_incompatible)
+        self._readiness = self.every(0.05, self._look_around)
 
     def set_up(self) -> None:
         """Make the streams, open the files, load the networks. Raises UserError."""
@@ -106,6 +113,7 @@ class GraphNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.active = self.ready = False
+        self._readiness.reset()
         return self._transition(self.stop, super().on_deactivate, state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -161,28 +169,41 @@ class GraphNode(LifecycleNode):
             return self.get_parameter(name).value
         return self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True)).value
 
-    def every(self, period_s: float, callback: Callable[[], None]) -> None:
+    def every(self, period_s: float, callback: Callable[[], None]) -> Timer:
         """A timer on steady time, so that a stopped /clock does not stop it."""
-        self.create_timer(period_s, callback, clock=STEADY)
+        return self.create_timer(period_s, callback, clock=STEADY)
 
     def publisher(self, message: type, topic: str, qos: Any) -> Publisher:
         """A publisher that counts towards readiness, and is silent while the node is not active."""
-        publisher = self.create_lifecycle_publisher(message, topic, qos)
+        publisher = self.create_lifecycle_publisher(message, topic, qos, event_callbacks=_SILENT_PUBLISHER)
         awaited = [consumer for consumer in self.consumers.get(topic, ()) if consumer in self.peers]
         if awaited:
             self._awaited[publisher] = len(awaited)
         return publisher
 
+    def create_publisher(self, message: type, topic: str, qos: Any, **options: Any) -> Publisher:
+        options.setdefault('event_callbacks', _SILENT_PUBLISHER)
+        return super().create_publisher(message, topic, qos, **options)
+
     def create_subscription(self, message: type, topic: str, callback: Any, qos: Any, **options: Any) -> Any:
-        """A subscription that says so, and counts it, when a publisher's quality of service keeps it from hearing."""
-
-        def incompatible(_: Any) -> None:
-            self.status.count('incompatible_publishers')
-            name = self.resolve_topic_name(topic)
-            self.get_logger().error(f'a publisher of {name} offers another quality of service: nothing of it arrives')
-
-        options.setdefault('event_callbacks', SubscriptionEventCallbacks(incompatible_qos=incompatible))
+        options.setdefault('event_callbacks', _SILENT_SUBSCRIPTION)
         return super().create_subscription(message, topic, callback, qos, **options)
+
+    def _find_incompatible(self) -> None:
+        """Say so, and count it, when a publisher's quality of service keeps this node from hearing it."""
+        offered: dict[str, list[Any]] = {}
+        for subscription in self.subscriptions:
+            offered.setdefault(subscription.topic_name, []).append(subscription.qos_profile)
+        for topic, wanted in offered.items():
+            for publisher in self.get_publishers_info_by_topic(topic):
+                gid = tuple(publisher.endpoint_gid)
+                deaf = all(_incompatible(publisher.qos_profile, qos) for qos in wanted)
+                if deaf and gid not in self._incompatible:
+                    self._incompatible.add(gid)
+                    self.status.count('incompatible_publishers')
+                    self.get_logger().error(
+                        f'{publisher.node_name} offers another quality of service on {topic}: nothing of it arrives'
+                    )
 
     def finish(self, exit_code: int = 0) -> None:
         """End the process after the current callback."""
@@ -191,6 +212,8 @@ class GraphNode(LifecycleNode):
     def _look_around(self) -> None:
         if self.active and not self.ready:
             self._check_ready()
+        if self.ready:
+            self._readiness.cancel()
 
     def _check_ready(self) -> None:
         if any(p.get_subscription_count() < count for p, count in self._awaited.items()):
@@ -261,6 +284,10 @@ def node_main(make_node: Callable[[], GraphNode]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     return code
+
+
+def _incompatible(offered: QoSProfile, wanted: QoSProfile) -> bool:
+    return qos_check_compatible(offered, wanted)[0] == QoSCompatibility.ERROR
 
 
 def _die_with_parent() -> None:

@@ -10,6 +10,7 @@ from sensor_msgs.msg import Image, JointState
 
 from hybrid_rl_ros.ros.messages import stamp_ns
 from hybrid_rl_ros.ros.node import GraphNode
+from hybrid_rl_ros.ros.polling import queued
 from hybrid_rl_ros.ros.qos import STEP
 from hybrid_rl_ros.ros.stamp_join import StampJoin
 
@@ -48,10 +49,9 @@ class ObservationSubscriber:
         self._join.offer(stream, stamp_ns(message.header.stamp), message)
 
     def _offer_what_is_queued(self) -> None:
-        """Past the executor, which would hand over one message of each topic at a time."""
         for stream, subscription in self._subscriptions.items():
-            while (taken := subscription.handle.take_message(subscription.msg_type, subscription.raw)) is not None:
-                self._offer(stream, taken[0])
+            for message in queued(subscription):
+                self._offer(stream, message)
 
     def _on_complete(self, stamp: int, messages: dict[str, Any]) -> None:
         if self._complete is not None:

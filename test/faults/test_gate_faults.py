@@ -377,5 +377,5 @@ def test_30_an_incompatible_publisher_is_named(rig, report):
 
     rig.node.create_publisher(JointState, 'action/reset', SENSOR)
     rig.wait_for(lambda: rig.count('incompatible_publishers') > 0)
-    assert 'a publisher of /action/reset offers another quality of service' in rig.log('safety_node')
+    assert 'rig offers another quality of service on /action/reset' in rig.log('safety_node')
     report(30, 'a best-effort publisher of actions', 'named in the log, counted')
