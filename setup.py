@@ -69,7 +69,8 @@ setup(
             'types-PyYAML',
             'colcon-common-extensions',
         ],
-        'test': ['pytest'],
+        # The last one: URDFs of arms that the kinematics are tried with.
+        'test': ['pytest', 'example-robot-data'],
     },
     entry_points={
         'console_scripts': [

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from known_arms import NAMES, known_arm
 
 from hybrid_rl_ros.config import ActionConfig, Config
 from hybrid_rl_ros.control.action_space import make_action_space
@@ -17,44 +18,64 @@ from hybrid_rl_ros.sim.factory import make_simulation
 
 ROBOT = load_robot('sim_arm')
 KINEMATICS = ArmKinematics(ROBOT)
-HOME = np.array(ROBOT.home_rad)
 
 
-def test_inverse_kinematics_finds_a_thousand_reachable_targets_within_the_limits():
+@pytest.mark.parametrize('name', NAMES)
+def test_inverse_kinematics_finds_a_thousand_reachable_targets_within_the_limits(name):
     """Each target is the tool's pose at random joints; the search starts up to 0.3 rad away from them."""
+    kinematics = ArmKinematics(known_arm(name))
     rng = np.random.default_rng(0)
-    lower, upper = KINEMATICS.lower_rad, KINEMATICS.upper_rad
+    lower, upper = kinematics.lower_rad, kinematics.upper_rad
     found = 0
     for _ in range(1000):
         joints = rng.uniform(lower, upper)
-        target = KINEMATICS.tool_pose(joints)
+        target = kinematics.tool_pose(joints)
         start = np.clip(joints + rng.uniform(-0.3, 0.3, len(joints)), lower, upper)
-        solution = KINEMATICS.solve(start, target)
+        solution = kinematics.solve(start, target)
         assert (solution >= lower).all() and (solution <= upper).all()
-        reached = KINEMATICS.tool_pose(solution)
+        reached = kinematics.tool_pose(solution)
         close = np.linalg.norm(reached.translation - target.translation) < 1e-4
         found += close and np.linalg.norm(reached.rotation - target.rotation) < 1e-3
     assert found >= 990
 
 
-def test_near_a_singularity_joint_speeds_stay_bounded():
-    """A stretched arm that is asked to move on outwards, and sideways."""
-    robot = ROBOT.model_copy(
-        update={
-            'limits': ROBOT.limits.model_copy(
-                update={'workspace_low_m': (-2.0, -2.0, -2.0), 'workspace_high_m': (2.0, 2.0, 2.0)}
-            )
-        }
-    )
-    space = make_action_space(KINEMATICS, robot, ActionConfig(gripper=False), 0.05)
-    joints = HOME.copy()
-    joints[3] = KINEMATICS.lower_rad[3] if KINEMATICS.lower_rad[3] > 0 else 0.02
+# Where the tool cannot go on, or loses a direction: the elbow of sim_arm, so101 and the URs, the wrist of the others.
+SINGULAR_RAD = {
+    'sim_arm': {3: 0.02},
+    'so101': {2: 0.02, 3: 0.02},
+    'xarm7': {3: 0.02, 5: 0.02},
+    'panda': {3: -0.1, 5: 0.0},
+    'ur5': {2: 0.02, 4: 0.0},
+}
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_near_a_singularity_joint_speeds_stay_bounded(name):
+    robot = known_arm(name)
+    anywhere = {'workspace_low_m': (-2.0, -2.0, -2.0), 'workspace_high_m': (2.0, 2.0, 2.0)}
+    robot = robot.model_copy(update={'limits': robot.limits.model_copy(update=anywhere)})
+    kinematics = ArmKinematics(robot)
+    space = make_action_space(kinematics, robot, ActionConfig(gripper=False), 0.05)
+    joints = np.array(robot.home_rad)
+    for joint, angle_rad in SINGULAR_RAD[name].items():
+        joints[joint] = np.clip(angle_rad, kinematics.lower_rad[joint], kinematics.upper_rad[joint])
     space.sync(joints)
     rng = np.random.default_rng(0)
     for _ in range(200):
         target = space.step(rng.choice([-1.0, 1.0], 3) * 0.025, joints)
         assert (np.abs(target.arm_rad - joints) <= np.array(robot.joint_speeds_rad_s) * 0.05 + 1e-9).all()
         joints = target.arm_rad
+
+
+def test_the_file_of_the_so101_fits_its_urdf():
+    robot = known_arm('so101')
+    kinematics = ArmKinematics(robot)
+    home = np.array(robot.home_rad)
+    assert (kinematics.lower_rad < home).all() and (home < kinematics.upper_rad).all()
+    pose = kinematics.tool_pose(home)
+    low, high = np.array(robot.limits.workspace_low_m), np.array(robot.limits.workspace_high_m)
+    assert (low < pose.translation).all() and (pose.translation < high).all()
+    np.testing.assert_allclose(pose.rotation[:, 2], [0.0, 0.0, -1.0], atol=0.02)
 
 
 def test_the_simulated_arm_follows_a_square_within_three_millimetres():
