@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import sys
 import time
@@ -22,6 +23,7 @@ from hybrid_rl_ros.ros.step_subscriber import StepSubscriber
 from hybrid_rl_ros.run_folder import open_json_lines
 
 METRICS_EVERY_STEPS = 20
+YIELDING = 10
 
 
 class LearnerNode(GraphNode):
@@ -38,6 +40,9 @@ class LearnerNode(GraphNode):
         super().__init__('learner_node')
 
     def set_up(self) -> None:
+        if not self.lockstep:
+            # Beside a real arm the loop goes first; before any thread is made, for they inherit it.
+            os.nice(YIELDING)
         self._demos = self._open_demos()
         folder = self.run_dir / 'replay'
         if (folder / 'specs.json').exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,20 +88,31 @@ def test_death_between_any_two_writes_leaves_only_whole_steps(tmp_path, monkeypa
     assert finished and survived >= 4
 
 
+# A server that has all imports forks each writer in a few ms.
+FORKED = multiprocessing.get_context('forkserver')
+FORKED.set_forkserver_preload(['pytest', 'hybrid_rl_ros.data.replay_store'])
+
+
+def write_for_ever(folder: Path, capacity: int, reports: Any) -> None:
+    store = ReplayStore.create(folder, make_specs(32), capacity)
+    for number in range(1_000_000):
+        store.append(make_step(number, size=32))
+        os.write(reports.fileno(), b'.')
+
+
 def kill_a_writer(folder: Path, capacity: int, after_s: float) -> tuple[int, int]:
     """Kill -9 a process that appends; returns (steps it reported, steps found to have been written)."""
-    script = f"""{SCRIPT_HEAD}
-store = ReplayStore.create({str(folder)!r}, make_specs(32), {capacity})
-for number in range(1_000_000):
-    store.append(make_step(number, size=32))
-    os.write(1, b'.')
-"""
-    with subprocess.Popen([sys.executable, '-c', script], stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        reported = len(child.stdout.read(1))
-        time.sleep(after_s)
-        os.kill(child.pid, signal.SIGKILL)
-        reported += len(child.stdout.read())
+    reading, writing = FORKED.Pipe(duplex=False)
+    child = FORKED.Process(target=write_for_ever, args=(folder, capacity, writing))
+    child.start()
+    writing.close()
+    reported = len(os.read(reading.fileno(), 1))
+    time.sleep(after_s)
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGKILL)
+    while some := os.read(reading.fileno(), 1 << 16):
+        reported += len(some)
+    child.join()
     with ReplayStore.open(folder) as store:
         assert_whole(store)
         assert store.steps >= min(store.sequence, capacity - 1)
