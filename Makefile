@@ -27,7 +27,7 @@ setup: .venv/ready
 
 demo: setup
 	rm -rf $(RUN) $(RUN)-demos $(RUN)-bc
-	.venv/bin/hybrid-rl record --config config/sim_lift.yaml --set seed=$(SEED) --episodes 8 \
+	.venv/bin/hybrid-rl record --config config/sim_lift.yaml --set seed=$(SEED) --episodes 6 \
 		--expert lift --noise 0.1 --out $(RUN)-demos
 	.venv/bin/hybrid-rl train --config config/sim_lift.yaml --set seed=$(SEED) --set demos=$(RUN)-demos --run $(RUN)
 	.venv/bin/hybrid-rl report --run $(RUN)
