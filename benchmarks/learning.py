@@ -102,7 +102,7 @@ def hybrid_rl(*arguments: str) -> None:
 def result_of(run: Path, seed: int) -> dict[str, Any]:
     """One entry of "seeds": the summary's figures and the training curve of the trailing success rate."""
     summary = json.loads((run / 'summary.json').read_text())
-    kept = ('env_steps', 'episodes', 'wall_s', 'success_rate_eval', 'eval_episodes', 'steps_to_90', 'mean_cycle_s')
+    kept = ('env_steps', 'episodes', 'wall_s', 'success_rate_eval', 'eval_episodes', 'steps_to_90', 'mean_cycle_s', 'mean_episode_s')
     lines = run / 'episodes.jsonl'
     episodes = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
     successes = [episode['outcome'] == 'succeeded' for episode in episodes]
@@ -145,15 +145,16 @@ def write_tables() -> None:
 
 
 TABLE_HEAD = (
-    '| agent | seed | control steps | success (eval) | mean cycle, s | steps to 90% | wall, s |\n'
-    '|---|---|---|---|---|---|---|\n'
+    '| agent | seed | control steps | success (eval) | mean success, s | mean episode, s | steps to 90% | wall, s |\n'
+    '|---|---|---|---|---|---|---|---|\n'
 )
 
 
 def row(agent: str, seed: dict[str, Any]) -> str:
     success = f'{seed["success_rate_eval"]:.2f} of {seed["eval_episodes"]}'
     steps, steps_to_90 = (seed[key] or '–' for key in ('env_steps', 'steps_to_90'))
-    cells = [agent, seed['seed'], steps, success, seed['mean_cycle_s'], steps_to_90, f'{seed["wall_s"]:.0f}']
+    lengths = [seed[key] or '–' for key in ('mean_cycle_s', 'mean_episode_s')]
+    cells = [agent, seed['seed'], steps, success, *lengths, steps_to_90, f'{seed["wall_s"]:.0f}']
     return '| ' + ' | '.join(map(str, cells)) + ' |'
 
 

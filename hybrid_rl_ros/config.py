@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from hybrid_rl_ros.camera_config import SourceConfig
-from hybrid_rl_ros.config_file import Section, read_yaml, validate
+from hybrid_rl_ros.config_file import Section, parse_yaml, read_yaml, validate
 from hybrid_rl_ros.errors import UserError
 
 
@@ -242,7 +242,7 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     if not separator or not key:
         raise UserError(f'--set {override}: expected key=value, for example --set seed=2')
     try:
-        value = yaml.safe_load(text)
+        value = parse_yaml(text)
     except yaml.YAMLError:
         raise UserError(f'--set {override}: the value is not valid YAML') from None
     *parents, last = key.split('.')

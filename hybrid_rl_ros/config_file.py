@@ -19,6 +19,20 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
 
+class _Loader(yaml.SafeLoader):
+    """`off` and `no` are words, as in YAML 1.2 (`gl: off`); pydantic still takes them where a bool is wanted."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, rule) for tag, rule in rules if tag != 'tag:yaml.org,2002:bool' or first in 'tTfF']
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def parse_yaml(text: str) -> Any:
+    """Raises yaml.YAMLError."""
+    return yaml.load(text, _Loader)
+
+
 def save_config(config: BaseModel, path: Path) -> None:
     path.write_text(yaml.safe_dump(config.model_dump(mode='json'), sort_keys=False))
 
@@ -40,7 +54,7 @@ def share_folder(name: str) -> Path:
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in `path`. Raises UserError."""
     try:
-        data = yaml.safe_load(path.read_text())
+        data = parse_yaml(path.read_text())
     except FileNotFoundError:
         raise UserError(f'{path}: no such file') from None
     except (OSError, UnicodeDecodeError) as error:

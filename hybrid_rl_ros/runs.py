@@ -176,7 +176,9 @@ def _write_summary(config: Config, run: Path, wall_s: float) -> None:
         'success_rate_eval': success_rate(evaluated),
         'return_eval': _mean([episode['return'] for episode in evaluated]),
         'eval_episodes': len(evaluated),
+        # Of the successes; and of all, so that failing where it is difficult does not look quick.
         'mean_cycle_s': _mean([episode['steps'] * config.control_period_s for episode in successes]),
+        'mean_episode_s': _mean([episode['steps'] * config.control_period_s for episode in evaluated]),
         'steps_to_90': steps_to_90(episodes),
         'interventions': sum(episode['interventions'] for episode in episodes),
         'dropped_steps': learner.get('counters', {}).get('dropped_steps', 0),

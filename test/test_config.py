@@ -87,3 +87,9 @@ def test_a_watchdog_shorter_than_the_control_period_is_refused():
         load_config(
             Path(__file__).parents[1] / 'config' / 'sim_reach_state.yaml', ['clock=realtime', 'control_rate_hz=5']
         )
+
+
+def test_off_is_a_word_and_a_no_where_one_is_wanted(tmp_path):
+    assert load_config(CONFIG / 'sim_lift.yaml', ['sim.gl=off']).sim.gl == 'off'
+    config = load_config(CONFIG / 'sim_lift.yaml', ['action.gripper=no'])
+    assert config.action.gripper is False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,7 +18,9 @@ from hybrid_rl_ros.bench_result import bench_result, bench_row
 from hybrid_rl_ros.config import EncoderConfig, InferenceConfig, SacConfig
 from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, Observation, ObservationSpec, Specs, VectorSpec
 from hybrid_rl_ros.learning.acting import PolicyActor
+from hybrid_rl_ros.learning.bench_denoiser import denoiser_rows
 from hybrid_rl_ros.learning.policies.policy import Policy
+from hybrid_rl_ros.learning.timing import interleaved, percentile_rows
 
 STATES, ACTIONS = 7, 4
 CASES = {
@@ -26,9 +28,6 @@ CASES = {
     'two-camera actor, 64x64': 64,
     'two-camera actor, 128x128': 128,
 }
-REPEATS = 15
-CALLS = 200
-WARM_UP_CALLS = 100
 SWAPS = 60
 
 
@@ -60,6 +59,7 @@ def main() -> None:
         for sampled in (False, True):
             rows += timing_rows(f'{name}, {"sampled" if sampled else "mode"}', policy, observation, sampled)
         rows.append(swap_row(f'{name}, weights swapped', policy))
+    rows += denoiser_rows()
     sys.stdout.write(json.dumps(bench_result('inference', rows)) + '\n')
 
 
@@ -91,35 +91,7 @@ def timing_rows(name: str, policy: Policy, observation: Observation, sampled: bo
     np.testing.assert_allclose(actor.act(observation), peer.act(observation), atol=1e-5)
     ours, theirs = interleaved(lambda: actor.act(observation), lambda: peer.act(observation))
     assert actor.engine is not None
-    return [
-        bench_row(
-            f'{name}, p{percentile}',
-            float(np.median(np.percentile(ours, percentile, axis=1))),
-            ours.size,
-            'PyTorch eager',
-            float(np.median(np.percentile(theirs, percentile, axis=1))),
-            engine=actor.engine.name,
-        )
-        for percentile in (50, 99)
-    ]
-
-
-def interleaved(first: Callable[[], object], second: Callable[[], object]) -> tuple[np.ndarray, np.ndarray]:
-    """(REPEATS, CALLS) ms of each, in turns, so that what else the machine does falls on both."""
-    for _ in range(WARM_UP_CALLS):
-        first()
-        second()
-    times = [(time_calls(first), time_calls(second)) for _ in range(REPEATS)]
-    return np.array([pair[0] for pair in times]), np.array([pair[1] for pair in times])
-
-
-def time_calls(call: Callable[[], object]) -> list[float]:
-    times = []
-    for _ in range(CALLS):
-        began = time.perf_counter_ns()
-        call()
-        times.append((time.perf_counter_ns() - began) * 1e-6)
-    return times
+    return percentile_rows(name, ours, 'PyTorch eager', theirs, engine=actor.engine.name)
 
 
 def swap_row(name: str, policy: Policy) -> dict[str, object]:

@@ -158,11 +158,14 @@ class GraphNode(LifecycleNode):
 
     def end(self) -> None:
         """Stop and close, as far as it is running."""
-        if self.active:
-            self.stop()
-        if self.configured:
-            self.close()
+        was_active, was_configured = self.active, self.configured
         self.active = self.configured = False
+        try:
+            if was_active:
+                self.stop()
+        finally:
+            if was_configured:
+                self.close()
 
     def parameter(self, name: str, default: Any, description: str) -> Any:
         if self.has_parameter(name):

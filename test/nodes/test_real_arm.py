@@ -85,7 +85,7 @@ class Driver:
 @pytest.fixture
 def arm(tmp_path):
     """The simulated arm as if it were a real one, started by somebody else."""
-    config = prepare(tmp_path / 'arm', 'clock=realtime', 'observation.state=[ee.x]', 'sim.gl="off"')
+    config = prepare(tmp_path / 'arm', 'clock=realtime', 'observation.state=[ee.x]', 'sim.gl=off')
     with running(Bringup(config, tmp_path / 'arm', 'eval', [NodeProcess('sim_node')])):
         yield
 

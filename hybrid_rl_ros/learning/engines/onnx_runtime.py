@@ -35,7 +35,7 @@ class OnnxEngine:
         graph = ActionGraph(network, tuple(self.buffers.images))
         self._weights = {name: np.empty(tensor.shape, np.float32) for name, tensor in network.state_dict().items()}
         model = _export(graph, self.buffers)
-        self._session = onnxruntime.InferenceSession(model, _options(), providers=['CPUExecutionProvider'])
+        self._session = onnxruntime.InferenceSession(model, session_options(), providers=['CPUExecutionProvider'])
         overridable = {value.name for value in self._session.get_overridable_initializers()}
         # ActionGraph holds the network under this name.
         inputs = {f'network.{name}': array for name, array in self._weights.items()}
@@ -93,7 +93,8 @@ def _export(graph: ActionGraph, buffers: Buffers) -> bytes:
         return path.read_bytes()
 
 
-def _options() -> onnxruntime.SessionOptions:
+def session_options() -> onnxruntime.SessionOptions:
+    """One thread, in order, and quiet."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
