@@ -102,7 +102,16 @@ def hybrid_rl(*arguments: str) -> None:
 def result_of(run: Path, seed: int) -> dict[str, Any]:
     """One entry of "seeds": the summary's figures and the training curve of the trailing success rate."""
     summary = json.loads((run / 'summary.json').read_text())
-    kept = ('env_steps', 'episodes', 'wall_s', 'success_rate_eval', 'eval_episodes', 'steps_to_90', 'mean_cycle_s', 'mean_episode_s')
+    kept = (
+        'env_steps',
+        'episodes',
+        'wall_s',
+        'success_rate_eval',
+        'eval_episodes',
+        'steps_to_90',
+        'mean_cycle_s',
+        'mean_episode_s',
+    )
     lines = run / 'episodes.jsonl'
     episodes = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
     successes = [episode['outcome'] == 'succeeded' for episode in episodes]

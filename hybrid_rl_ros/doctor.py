@@ -12,7 +12,7 @@ from typing import Any
 from hybrid_rl_ros.config import Config, load_config
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.doctor_checks import Check, fail, ok, warn
-from hybrid_rl_ros.doctor_robot import file_checks, live_checks
+from hybrid_rl_ros.doctor_robot import camera_check, file_checks, live_checks
 from hybrid_rl_ros.process_environment import node_environment
 from hybrid_rl_ros.robot_config import load_robot
 
@@ -32,7 +32,9 @@ def doctor(config_path: Path | None, robot_name: str | None, as_json: bool) -> i
     named = robot_name or (config.robot if config else None)
     robot = load_robot(named) if named else None
     environment = node_environment(share_folder('config') / 'fastdds.xml', 1)
-    facts, error = _probe(environment, live, config.namespace if config else '')
+    # Of a simulated run the simulation publishes them.
+    cameras = config.observation.driver_cameras if config and config.sim is None else {}
+    facts, error = _probe(environment, live, [*cameras], config.namespace if config else '')
     checks = _ros_checks(facts, error, environment)
     if robot is not None:
         checks += file_checks(robot)
@@ -40,6 +42,8 @@ def doctor(config_path: Path | None, robot_name: str | None, as_json: bool) -> i
             checks += _config_checks(config)
         if live and facts:
             checks += live_checks(robot, facts)
+            if config is not None:
+                checks += [camera_check(name, seen, config.control_rate_hz) for name, seen in facts['cameras'].items()]
     failed = any(check.level == 'FAIL' for check in checks)
     if as_json:
         sys.stdout.write(json.dumps({'ok': not failed, 'checks': [vars(check) for check in checks]}) + '\n')
@@ -48,10 +52,13 @@ def doctor(config_path: Path | None, robot_name: str | None, as_json: bool) -> i
     return int(failed)
 
 
-def _probe(environment: dict[str, str], robot: str | None, namespace: str) -> tuple[dict[str, Any], str]:
+def _probe(
+    environment: dict[str, str], robot: str | None, cameras: list[str], namespace: str
+) -> tuple[dict[str, Any], str]:
     """The facts, or none and why, from a process with the environment that every node of a run gets."""
     command = [sys.executable, '-m', 'hybrid_rl_ros.nodes.doctor_probe', '--namespace', namespace]
     command += ['--robot', robot] if robot else []
+    command += ['--cameras', *cameras] if cameras else []
     try:
         result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PROBE_WITHIN_S)
     except subprocess.TimeoutExpired:

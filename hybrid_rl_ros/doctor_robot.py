@@ -45,6 +45,15 @@ def file_checks(robot: RobotConfig) -> list[Check]:
     return checks
 
 
+def _has_no_link(robot: RobotConfig, frame: str) -> bool:
+    """Whether the URDF can be read and lacks `frame`."""
+    try:
+        urdf = ElementTree.parse(urdf_path(robot)).getroot()
+    except (UserError, ElementTree.ParseError, OSError):
+        return False
+    return frame not in {link.get('name') for link in urdf.iter('link')}
+
+
 def _names(robot: RobotConfig, urdf: Any) -> Iterator[Check]:
     kinds = {joint.get('name'): joint.get('type') for joint in urdf.iter('joint') if joint.get('type')}
     links = {link.get('name') for link in urdf.iter('link')}
@@ -177,8 +186,25 @@ def _driver(robot: RobotConfig, facts: dict[str, Any]) -> Check:
 
 def _wrench(robot: RobotConfig, facts: dict[str, Any]) -> Check:
     topic = str(robot.wrench_topic)
+    frame = robot.wrench_frame or facts['frame'] or robot.tool_frame
+    if facts['received'] and _has_no_link(robot, frame):
+        return fail(topic, f'it is along the axes of {frame!r}, which the URDF has not', 'set wrench_frame')
     if facts['received']:
         return ok(topic, f'{facts["rate_hz"]:.0f} Hz')
     mend = 'start the force sensor, or set wrench_topic to null'
     guards = robot.limits.force_n is not None or robot.limits.torque_nm is not None
     return (fail if guards else warn)(topic, 'nothing received', mend)
+
+
+def camera_check(name: str, facts: dict[str, Any], wanted_hz: float) -> Check:
+    """One camera that a driver publishes, from the facts of doctor_probe."""
+    topic = f'{name}/image_raw'
+    if not facts['received']:
+        text = 'nothing received' if facts['publishers'] else 'nobody publishes it'
+        return fail(topic, text, "start the camera's driver, or give the camera a `source`")
+    if not facts['readable']:
+        return fail(topic, f'encoding {facts["encoding"]!r} is not read', 'let the driver publish rgb8 or bgr8')
+    text = f'{facts["rate_hz"]:.0f} Hz, {facts["size"]}, {facts["encoding"]}'
+    if facts['rate_hz'] < wanted_hz:
+        return warn(topic, text, f'slower than control_rate_hz {wanted_hz:g}: raise its frame rate')
+    return ok(topic, text)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 import rclpy
 import yaml
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import Image
 from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory
 
@@ -75,6 +78,36 @@ def test_a_running_driver_passes_every_check(driver):
     levels = {check['name']: check['level'] for check in report['checks']}
     found = ('rclpy', 'Fast DDS profile', 'URDF', 'home', 'limits', 'joint_states', 'wrench', COMMAND_TOPIC)
     assert {name: levels[name] for name in found} == dict.fromkeys(found, 'ok')
+
+
+def test_the_cameras_of_a_configuration_are_looked_for(driver, tmp_path):
+    path = tmp_path / 'arm.yaml'
+    path.write_text(
+        'task: lift\nclock: realtime\nsim: null\ncontrol_rate_hz: 20\n'
+        'observation: {state: [ee.x], cameras: {scene: {}, depth: {}, gone: {}}}\n'
+    )
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('cameras', context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    scene = node.create_publisher(Image, 'scene/image_raw', 1)
+    depth = node.create_publisher(Image, 'depth/image_raw', 1)
+    node.create_timer(0.02, lambda: scene.publish(Image(encoding='bgra8', width=640, height=480)))
+    node.create_timer(0.02, lambda: depth.publish(Image(encoding='16UC1')))
+    spinning = threading.Thread(target=executor.spin)
+    spinning.start()
+    try:
+        result = doctor('--config', str(path))
+    finally:
+        executor.shutdown()
+        spinning.join()
+        rclpy.shutdown(context=context)
+    assert result.returncode == 1, result.stderr
+    assert 'ok   scene/image_raw: ' in result.stdout and '640x480, bgra8' in result.stdout
+    text = '\n'.join(failures(result))
+    assert "FAIL depth/image_raw: encoding '16UC1' is not read" in text
+    assert 'FAIL gone/image_raw: nobody publishes it' in text
 
 
 def test_a_second_commander_a_closed_driver_and_a_missing_joint_fail(driver, tmp_path):

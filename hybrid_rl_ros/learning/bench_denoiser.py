@@ -6,6 +6,7 @@ import importlib.util
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def denoiser_rows() -> list[dict[str, Any]]:
             peers['diffusers'] = with_diffusers(denoiser, steps)
         for peer, sample in peers.items():
             np.testing.assert_allclose(ours(noise, condition), sample(noise, condition), atol=AGREEMENT)
-            times = interleaved(lambda: ours(noise, condition), lambda s=sample: s(noise, condition))
+            times = interleaved(partial(ours, noise, condition), partial(sample, noise, condition))
             rows += percentile_rows(f'MLP denoiser, {steps} DDIM steps', times[0], peer, times[1], engine='onnxruntime')
     return rows
 

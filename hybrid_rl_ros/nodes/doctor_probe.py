@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ from geometry_msgs.msg import WrenchStamped
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import RobotConfig, load_robot
 from hybrid_rl_ros.ros.driver_states import DriverStates
-from hybrid_rl_ros.ros.messages import stamp_ns
+from hybrid_rl_ros.ros.messages import is_readable, stamp_ns
 
 DISCOVERY_S = 3.0
 # Every message counts for a rate, whatever the publisher offers.
@@ -34,6 +35,7 @@ COUNTING = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument('--robot', help='name or file; without it only ROS itself is looked at')
+    parser.add_argument('--cameras', nargs='*', default=[], help='whose <name>/image_raw a driver should publish')
     parser.add_argument('--namespace', default='')
     parser.add_argument('--seconds', type=float, default=2.0, help='how long rates are measured')
     options = parser.parse_args()
@@ -50,18 +52,19 @@ def main() -> None:
             ),
         }
         if options.robot:
-            facts |= robot_facts(node, load_robot(options.robot), options.seconds)
+            facts |= robot_facts(node, load_robot(options.robot), options.cameras, options.seconds)
     finally:
         rclpy.try_shutdown()
     sys.stdout.write(json.dumps(facts) + '\n')
 
 
-def robot_facts(node: Node, robot: RobotConfig, seconds: float) -> dict[str, Any]:
-    """Who is on the robot's topics, what arrives there within `seconds`, and whether its driver is ready."""
+def robot_facts(node: Node, robot: RobotConfig, cameras: list[str], seconds: float) -> dict[str, Any]:
+    """Who is on the robot's and cameras' topics, what arrives there within `seconds`, whether the driver is ready."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     joints = _Arrivals(node, JointState, robot.joint_state_topic)
     wrench = _Arrivals(node, WrenchStamped, robot.wrench_topic) if robot.wrench_topic else None
+    images = {camera: _Arrivals(node, Image, f'{camera}/image_raw') for camera in cameras}
     driver, driver_error = None, ''
     try:
         driver = DriverStates(node, robot, heard_within_s=DISCOVERY_S + seconds)
@@ -70,13 +73,14 @@ def robot_facts(node: Node, robot: RobotConfig, seconds: float) -> dict[str, Any
 
     # Who else is there shows only after discovery, and a second commander must not be missed.
     _spin(executor, DISCOVERY_S)
-    joints.restart()
-    if wrench:
-        wrench.restart()
+    for arrivals in (joints, wrench, *images.values()):
+        if arrivals is not None:
+            arrivals.restart()
     _spin(executor, seconds)
     return {
         'joint_states': {**joints.facts(), **_joint_facts(robot, [m for _, m in joints.messages])},
-        'wrench': wrench.facts() if wrench else None,
+        'wrench': {**wrench.facts(), 'frame': _last(wrench, lambda m: m.header.frame_id)} if wrench else None,
+        'cameras': {camera: {**arrivals.facts(), **_image_facts(arrivals)} for camera, arrivals in images.items()},
         'command': _ends(node, robot.command.topic),
         'gripper': _ends(node, robot.gripper.topic) | _server(node, robot) if robot.gripper.topic else None,
         'driver': driver.blocked() if driver else None,
@@ -101,6 +105,18 @@ class _Arrivals:
         rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
         publishers = self._node.get_publishers_info_by_topic(self._topic)
         return {'received': len(times), 'rate_hz': rate, 'publishers': [end.node_name for end in publishers]}
+
+
+def _last(arrivals: _Arrivals, what: Callable[[Any], Any]) -> Any:
+    return what(arrivals.messages[-1][1]) if arrivals.messages else None
+
+
+def _image_facts(arrivals: _Arrivals) -> dict[str, Any]:
+    return {
+        'encoding': _last(arrivals, lambda m: m.encoding),
+        'readable': _last(arrivals, lambda m: is_readable(m.encoding)),
+        'size': _last(arrivals, lambda m: f'{m.width}x{m.height}'),
+    }
 
 
 def _joint_facts(robot: RobotConfig, messages: list[JointState]) -> dict[str, Any]:

@@ -66,6 +66,10 @@ _ENCODINGS: dict[str, tuple[int, slice | list[int]]] = {
 }
 
 
+def is_readable(encoding: str) -> bool:
+    return encoding in _ENCODINGS
+
+
 def read_image(message: Image) -> np.ndarray:
     """(H, W, 3) uint8 RGB, a view of the message where possible. Raises ValueError for other encodings."""
     if message.encoding not in _ENCODINGS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import difflib
+import gc
 import os
 import signal
 import sys
@@ -18,7 +19,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
@@ -30,11 +30,13 @@ from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
 from hybrid_rl_ros.robot_config import load_robot
+from hybrid_rl_ros.ros.executor import QuietExecutor
 from hybrid_rl_ros.ros.qos import LATCHED_MANY, STEP
 from hybrid_rl_ros.ros.status import Status, process_age_s
 
 SPIN_S = 0.05
 STATUS_PERIOD_S = 0.5
+STOCK_PERIOD_S = 2.0
 DIAGNOSTICS_PERIOD_S = 1.0
 PARENT_POLL_S = 0.5
 STUCK_AFTER_S = 10.0
@@ -78,6 +80,7 @@ class GraphNode(LifecycleNode):
         self._ready_publisher = self.create_publisher(String, 'graph/ready', LATCHED_MANY)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', STEP)
         self.every(STATUS_PERIOD_S, self.status.write)
+        self.every(STOCK_PERIOD_S, self.status.take_stock)
         self.every(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         self._incompatible: set[tuple[int, ...]] = set()
         self.every(DIAGNOSTICS_PERIOD_S, self._find_incompatible)
@@ -250,7 +253,10 @@ def run_node(make_node: Callable[[], GraphNode]) -> int:
             node.trigger_configure()
             _raise(node.failure)
             node.trigger_activate()
-        executor = SingleThreadedExecutor()
+        # What there is by now stays; a collector that looks through it again and again stops the loop for it.
+        gc.collect()
+        gc.freeze()
+        executor = QuietExecutor()
         executor.add_node(node)
         try:
             while not stop.is_set() and node.exit_code is None:
@@ -258,6 +264,7 @@ def run_node(make_node: Callable[[], GraphNode]) -> int:
                 executor.spin_once(timeout_sec=SPIN_S)
         finally:
             node.end()
+            node.status.take_stock()
             node.status.write()
         return node.exit_code or 0
     except UserError as error:

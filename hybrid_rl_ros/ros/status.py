@@ -37,9 +37,12 @@ class Status:
         samples[self._written[name] % KEPT_SAMPLES] = milliseconds
         self._written[name] += 1
 
-    def write(self) -> None:
-        """Take stock, for `diagnostics` too, and replace the status file atomically."""
+    def take_stock(self) -> None:
+        """Percentiles and histograms of the timings, for `write` and `diagnostics`: a ms each."""
         self._timings = {name: self._timing(name) for name in self._samples}
+
+    def write(self) -> None:
+        """Replace the status file atomically."""
         up_s = process_age_s()
         self.values.update(memory_mb=_resident_mb(), cpu_s=round(time.process_time(), 3), up_s=up_s)
         if self._folder is None:
@@ -59,7 +62,7 @@ class Status:
     def diagnostics(self, hardware_id: str) -> DiagnosticStatus:
         """This node's entry for a DiagnosticArray: level WARN once a `dropped_*` was counted, and while it warns.
 
-        The percentiles are those of the last `write`.
+        The percentiles are those of the last `take_stock`.
         """
         dropped = sum(value for name, value in self.counters.items() if name.startswith('dropped_'))
         status = DiagnosticStatus(name=f'{self._node}: graph', hardware_id=hardware_id)

@@ -15,6 +15,8 @@ LONGEST_WAVE = 10_000.0
 class MlpDenoiser(nn.Module):
     """The noise in a chunk: (B, D) noised chunk, (B,) timestep and (B, C) condition to (B, D)."""
 
+    rates: Tensor
+
     def __init__(self, chunk: int, condition: int, hidden: list[int]) -> None:
         super().__init__()
         widths = [chunk + condition + TIME_FEATURES, *hidden]
