@@ -136,15 +136,16 @@ class MotionFilter:
                 return region.name
         return None
 
-    def _stopping_postures(self, velocity: np.ndarray) -> list[np.ndarray]:
-        """Where the arm is after each period of braking from `velocity`, every joint as fast as it can."""
-        periods = math.ceil((np.abs(velocity) / self._max_change).max() - EDGE) + 1
-        counts = np.unique(np.linspace(1, periods, min(periods, MOST_POSTURES)).round().astype(int))
-        return [self._after_braking(velocity, int(count)) for count in counts]
-
-    def _after_braking(self, velocity: np.ndarray, periods: int) -> np.ndarray:
+    def _stopping_postures(self, velocity: np.ndarray) -> np.ndarray:
+        """(K, J): where the arm is after each period of braking from `velocity`, every joint as fast as it can."""
         speed = np.abs(velocity)
-        moving = np.minimum(np.ceil(speed / self._max_change), periods)
+        periods = np.ceil(speed / self._max_change)
+        last = math.ceil((speed / self._max_change).max() - EDGE) + 1
+        if last <= MOST_POSTURES:
+            counts = np.arange(1, last + 1)
+        else:
+            counts = np.unique(np.linspace(1, last, MOST_POSTURES).round().astype(int))
+        moving = np.minimum(periods, counts[:, None])
         way = moving * speed - self._max_change * moving * (moving - 1) / 2.0
         return self.position + np.sign(velocity) * way * self._period_s
 
