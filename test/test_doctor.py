@@ -58,6 +58,7 @@ def driver(tmp_path_factory) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_with_nothing_running_it_names_what_is_missing_and_the_mend():
     result = doctor('--robot', 'sim_arm', ROS_DOMAIN_ID='101')
     assert result.returncode == 1, result.stderr
@@ -70,6 +71,7 @@ def test_with_nothing_running_it_names_what_is_missing_and_the_mend():
     assert 'ok   URDF:' in result.stdout
 
 
+@pytest.mark.slow
 def test_a_running_driver_passes_every_check(driver):
     result = doctor('--robot', 'sim_arm', '--json')
     assert result.returncode == 0, result.stdout + result.stderr
@@ -80,6 +82,7 @@ def test_a_running_driver_passes_every_check(driver):
     assert {name: levels[name] for name in found} == dict.fromkeys(found, 'ok')
 
 
+@pytest.mark.slow
 def test_the_cameras_of_a_configuration_are_looked_for(driver, tmp_path):
     path = tmp_path / 'arm.yaml'
     path.write_text(
@@ -110,6 +113,7 @@ def test_the_cameras_of_a_configuration_are_looked_for(driver, tmp_path):
     assert 'FAIL gone/image_raw: nobody publishes it' in text
 
 
+@pytest.mark.slow
 def test_a_second_commander_a_closed_driver_and_a_missing_joint_fail(driver, tmp_path):
     state = {'topic': 'driver/running', 'type': 'std_msgs/msg/Bool', 'ok': [True]}
     gripper = {**load_robot('sim_arm').gripper.model_dump(), 'joints': ['finger_left_joint', 'thumb_joint']}
@@ -130,6 +134,7 @@ def test_a_second_commander_a_closed_driver_and_a_missing_joint_fail(driver, tmp
     assert 'FAIL joint_states: lacks thumb_joint' in text
 
 
+@pytest.mark.slow
 def test_a_driver_type_that_is_not_installed_names_its_package(driver, tmp_path):
     state = {'topic': 'driver/mode', 'type': 'acme_arm_msgs/msg/Mode', 'ok': [1]}
     result = doctor('--robot', robot_file(tmp_path, driver_states=[state]))

@@ -126,6 +126,7 @@ def test_sigterm_ends_it_cleanly_and_so_does_the_end_of_a_file(tmp_path):
     assert frames(tmp_path / 'once', 'camera_front') == 3
 
 
+@pytest.mark.slow
 def test_two_cameras_of_a_run_are_ready_under_their_own_names_and_reach_the_observation(tmp_path):
     """The first episode waits until every node is ready, and an observation for every camera: so the arm acts."""
     front, side = (write_folder(tmp_path / name, list(range(7))) for name in ('front', 'side'))
