@@ -66,6 +66,7 @@ def other_specs(specs: Specs) -> Specs:
     return specs.model_copy(update={'action': action})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('cameras', [[], [CAMERAS]], ids=['state', 'two cameras'])
 def test_bad_weights_are_refused_and_the_arm_goes_on_with_the_old_ones(tmp_path, cameras):
     with inference_node(tmp_path, 'clock=lockstep', *cameras) as (graph, _):
