@@ -25,7 +25,7 @@ from hybrid_rl_ros.ros.messages import (
     write_named_vector,
 )
 from hybrid_rl_ros.ros.node import GraphNode, node_main
-from hybrid_rl_ros.ros.qos import JOINTS, SENSOR, STEP
+from hybrid_rl_ros.ros.qos import BURST, SENSOR, STEP
 from hybrid_rl_ros.ros.stamp_join import StampJoin
 
 MIN_REPEATS = 5
@@ -72,7 +72,7 @@ class ObservationNode(GraphNode):
         self._frozen: set[str] = set()
         self._join = StampJoin(self._topics, self._publish)
         for stream, (message, topic) in self._topics.items():
-            qos = STEP if self.lockstep else JOINTS if stream == 'joints' else SENSOR
+            qos = STEP if self.lockstep else BURST if stream == 'joints' else SENSOR
             self.create_subscription(message, topic, lambda m, s=stream: self._on_message(s, m), qos)
         self._started = time.monotonic()
         self.every(0.5, self._check_streams)

@@ -28,8 +28,8 @@ from hybrid_rl_ros.ros.driver_states import DriverStates
 from hybrid_rl_ros.ros.gripper_commands import make_gripper_commander
 from hybrid_rl_ros.ros.messages import pick, read_named_vector, stamp_ns, write_named_vector
 from hybrid_rl_ros.ros.node import GraphNode, node_main
-from hybrid_rl_ros.ros.polling import NeverWaitedFor, queued
-from hybrid_rl_ros.ros.qos import JOINTS, LATCHED, SENSOR, STEP
+from hybrid_rl_ros.ros.polling import PolledSubscriptions
+from hybrid_rl_ros.ros.qos import BURST, LATCHED, SENSOR, STEP
 from hybrid_rl_ros.ros.stamp_join import StampJoin
 
 CHECK_PERIOD_S = 0.1
@@ -46,7 +46,7 @@ class SafetyNode(GraphNode):
     Serves: ~/estop and ~/clear_fault (Trigger). Parameter speed_scale can be set while running.
 
     Lock-step: joins action, reward and joint state of a stamp, so that the choice never depends on arrival order, and
-    commands whole control steps. Real time: commands at robot.command.rate_hz.
+    commands whole control steps. Real time: wakes at robot.command.rate_hz alone, reads what has come, and commands.
     """
 
     consumers = {'action/executed': ('sim_node', 'learner_node', 'recorder_node')}
@@ -84,8 +84,8 @@ class SafetyNode(GraphNode):
         self.create_service(Trigger, '~/clear_fault', self._on_clear)
         self.create_service(Trigger, '~/estop', self._on_estop_service)
         self.every(CHECK_PERIOD_S, self._check_surroundings)
-        if not self.lockstep and self._motion is not None:
-            self.every(self._motion.period_s, self._on_command_tick)
+        if not self.lockstep:
+            self.tick_s = 1.0 / self.robot.command.rate_hz
         self._publish_state()
 
     def start(self) -> None:
@@ -102,24 +102,19 @@ class SafetyNode(GraphNode):
         self._started = False
 
     def _subscribe(self) -> None:
-        for source in SOURCES:
-            self.create_subscription(JointState, f'action/{source}', lambda m, s=source: self._on_message(s, m), STEP)
-        self.create_subscription(JointState, 'reward', lambda m: self._on_message('reward', m), STEP)
+        self._polled = PolledSubscriptions(self)
+        subscribe = self.create_subscription if self.lockstep else self._polled.subscribe
         # A switch may latch its state or repeat it, and either must stop the arm: only the latched subscription hears
         # what was said before it began, and only the other one hears every publisher, whatever it offers.
-        self.create_subscription(Bool, 'estop', self._on_estop, LATCHED)
-        self.create_subscription(Bool, 'estop', self._on_estop, SENSOR)
-        if self._direct:
-            return
-        listen = partial(self._on_message, 'joints')
-        topic = self.robot.joint_state_topic
-        if self.lockstep:
-            self.create_subscription(JointState, topic, listen, STEP)
-        else:
-            # Read at each command tick: a driver at 500 Hz would wake this process for every message.
-            self._polled = self.create_subscription(JointState, topic, listen, JOINTS, callback_group=NeverWaitedFor())
+        subscribe(Bool, 'estop', self._on_estop, LATCHED)
+        subscribe(Bool, 'estop', self._on_estop, SENSOR)
+        streams = {} if self._direct else {'joints': self.robot.joint_state_topic}
+        streams |= {'reward': 'reward'} | {source: f'action/{source}' for source in SOURCES}
+        for stream, topic in streams.items():
+            qos = BURST if stream == 'joints' and not self.lockstep else STEP
+            subscribe(JointState, topic, partial(self._on_message, stream), qos)
         if self._wrench.wanted and self.robot.wrench_topic:
-            self.create_subscription(WrenchStamped, self.robot.wrench_topic, self._on_wrench, SENSOR)
+            subscribe(WrenchStamped, self.robot.wrench_topic, self._on_wrench, BURST)
 
     def _on_message(self, stream: str, message: JointState) -> None:
         stamp = stamp_ns(message.header.stamp)
@@ -209,9 +204,8 @@ class SafetyNode(GraphNode):
         self._motion.limited_by.clear()
         return {**dict(zip(names, target.executed.tolist())), **moved, **limited}
 
-    def _on_command_tick(self) -> None:
-        for message in queued(self._polled):
-            self._on_message('joints', message)
+    def tick(self) -> None:
+        self._polled.take()
         mode = self._gate.update(time.monotonic())
         if self._motion is not None and self._joints:
             measured = pick(self._joints, self.robot.arm_joints)

@@ -6,8 +6,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 # Real sensors: only the newest counts, whatever the driver offers.
 SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-# Joint states: arm and gripper may come one right after the other, and neither may push the other out.
-JOINTS = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
+# What is taken ten or twenty at a time: arm and gripper come in joint states one right after the other, and a spike of
+# force is one message of many.
+BURST = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
 # Our own cameras: a reliable subscriber, such as RViz, hears nothing from a best-effort publisher.
 CAMERA = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 # Steps of an episode: every one counts.
