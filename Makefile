@@ -6,7 +6,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 # A sourced ROS 2 brings its own rclpy; elsewhere the wheels of Jazzy come with the extra.
 HAS_ROS := $(shell test -n "$(AMENT_PREFIX_PATH)" && $(PYTHON) -c 'import rclpy' 2>/dev/null && echo yes)
 comma := ,
-EXTRAS := sim,dev,test$(if $(HAS_ROS),,$(comma)ros)
+EXTRAS := sim,data,dev,test$(if $(HAS_ROS),,$(comma)ros)
 GPU := $(shell nvidia-smi >/dev/null 2>&1 && echo yes)
 SUDO := $(shell test "$$(id -u)" = 0 || echo 'sudo -n')
 

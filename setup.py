@@ -59,6 +59,7 @@ setup(
     extras_require={
         'ros': ['ros-rclpy[fastrtps]==7.1.6', 'ros-std-srvs==5.3.6', *(f'ros-{m}-msgs==5.3.6' for m in ROS_MESSAGES)],
         'sim': ['mujoco>=3.2', 'gymnasium[classic-control]', 'PyOpenGL'],
+        'data': ['pyarrow', 'av', 'h5py', 'rosbags', 'mcap'],
         'dev': [
             'pytest-timeout',
             'hypothesis',

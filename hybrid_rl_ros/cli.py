@@ -9,11 +9,8 @@ import threading
 from pathlib import Path
 
 from hybrid_rl_ros.bringup import RunFailedError
+from hybrid_rl_ros.data_commands import add_data_commands
 from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
-
-LATER = {
-    'data': 'import, export and inspection of datasets',
-}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -89,10 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument('--json', action='store_true')
     doctor.set_defaults(call=_doctor)
 
-    for name, what in LATER.items():
-        later = commands.add_parser(name, help=f'{what} (comes with a later version)')
-        later.add_argument('rest', nargs=argparse.REMAINDER)
-        later.set_defaults(call=lambda options, n=name, w=what: _not_yet(n, w))
+    add_data_commands(commands)
     return parser
 
 

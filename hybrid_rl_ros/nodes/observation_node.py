@@ -15,6 +15,7 @@ from sensor_msgs.msg import Image, JointState
 from hybrid_rl_ros.cameras.freeze_detector import FreezeDetector
 from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.control.proprioception import Proprioception
+from hybrid_rl_ros.data.stamp_join import StampJoin
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.ros.messages import (
     NS_PER_S,
@@ -26,7 +27,6 @@ from hybrid_rl_ros.ros.messages import (
 )
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import BURST, SENSOR, STEP
-from hybrid_rl_ros.ros.stamp_join import StampJoin
 
 MIN_REPEATS = 5
 MOST_LEAD_S = 0.05

@@ -23,6 +23,7 @@ from hybrid_rl_ros.control.gate import SOURCES, Gate
 from hybrid_rl_ros.control.motion_filter import Push
 from hybrid_rl_ros.control.setpoint import SetPoint
 from hybrid_rl_ros.control.wrench_watch import WrenchWatch
+from hybrid_rl_ros.data.stamp_join import StampJoin
 from hybrid_rl_ros.ros.arm_commands import make_arm_commander
 from hybrid_rl_ros.ros.driver_states import DriverStates
 from hybrid_rl_ros.ros.gripper_commands import make_gripper_commander
@@ -30,7 +31,6 @@ from hybrid_rl_ros.ros.messages import pick, read_named_vector, stamp_ns, write_
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.polling import PolledSubscriptions
 from hybrid_rl_ros.ros.qos import BURST, LATCHED, SENSOR, STEP
-from hybrid_rl_ros.ros.stamp_join import StampJoin
 
 CHECK_PERIOD_S = 0.1
 # A set-point is replaced before it is reached, so that a late one does not make the arm stop in between.

@@ -8,11 +8,11 @@ from typing import Any
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image, JointState
 
+from hybrid_rl_ros.data.stamp_join import StampJoin
 from hybrid_rl_ros.ros.messages import stamp_ns
 from hybrid_rl_ros.ros.node import GraphNode
 from hybrid_rl_ros.ros.polling import queued
 from hybrid_rl_ros.ros.qos import STEP
-from hybrid_rl_ros.ros.stamp_join import StampJoin
 
 
 class ObservationSubscriber:

@@ -7,12 +7,12 @@ from typing import Any
 
 from sensor_msgs.msg import Image, JointState
 
+from hybrid_rl_ros.data.stamp_join import StampJoin
 from hybrid_rl_ros.data.step import Step
 from hybrid_rl_ros.data.step_assembler import StepAssembler, StreamValues
 from hybrid_rl_ros.ros.messages import read_image, read_named_vector, stamp_ns
 from hybrid_rl_ros.ros.node import GraphNode
 from hybrid_rl_ros.ros.qos import STEP
-from hybrid_rl_ros.ros.stamp_join import StampJoin
 
 OnStamp = Callable[[int, 'Step | None', dict[str, float]], None]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hybrid_rl_ros.ros.stamp_join import StampJoin
+from hybrid_rl_ros.data.stamp_join import StampJoin
 
 
 def make_join(capacity: int = 50):
