@@ -176,6 +176,12 @@ class InferenceConfig(Section):
         return self
 
 
+class TeleopConfig(Section):
+    """A person beside the policy: holding the clutch takes over, and what is then done is learned from."""
+
+    device: str | None = Field(None, description='a file of config/teleop/ by its name, or a path; null for nobody')
+
+
 class EvalConfig(Section):
     episodes: int = Field(50, ge=0, description='fresh episodes after training; 0 for none')
 
@@ -202,6 +208,7 @@ class Config(Section):
     bc: BcConfig = BcConfig()
     train: TrainConfig = TrainConfig()
     inference: InferenceConfig = InferenceConfig()
+    teleop: TeleopConfig = TeleopConfig()
     eval: EvalConfig = EvalConfig()
 
     @property

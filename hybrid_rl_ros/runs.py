@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hybrid_rl_ros.bringup import nodes_of_run, prepare_run, resolve_specs, run_graph
+from hybrid_rl_ros.bringup import nodes_of_run, prepare_run, require_teleop_fits, resolve_specs, run_graph
 from hybrid_rl_ros.config import Config, load_config
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.data.replay_store import ReplayStore
@@ -27,6 +27,7 @@ WINDOW = 20
 def train(config_path: Path | None, overrides: list[str], run: Path | None, resume: bool) -> None:
     """Pretrain the encoders, train through the graph, evaluate, and write summary.json. Raises UserError."""
     config, run = _begin(config_path, overrides, run, resume)
+    require_teleop_fits(config)
     specs = resolve_specs(config)
     _check_demos(config, specs)
     prepare_run(run, config, specs)
@@ -53,12 +54,19 @@ def evaluate(run: Path, episodes: int, overrides: list[str]) -> None:
     _write_summary(config, run, _wall_s_before(run))
 
 
-def record(config_path: Path, overrides: list[str], episodes: int, out: Path, expert: str, noise: float) -> None:
-    """Keep `episodes` successful episodes of the scripted expert in the store `out`. Raises UserError."""
+def record(
+    config_path: Path, overrides: list[str], episodes: int, out: Path, expert: str | None = None, noise: float = 0.0
+) -> None:
+    """Keep `episodes` successful episodes of the scripted expert, or of a person, in the store `out`.
+
+    Without an expert config.teleop.device says how the person steers. Raises UserError.
+    """
     config = load_config(config_path, overrides)
-    if config.sim is None:
+    if expert is None:
+        require_teleop_fits(config)
+    elif config.sim is None:
         raise UserError(f'--expert {expert}: the scripted experts know a simulation only, and sim is null')
-    if expert != config.task:
+    elif expert != config.task:
         raise UserError(f'--expert {expert}: the task of {config_path} is {config.task!r}, whose expert has that name')
     if (out / 'specs.json').exists():
         raise UserError(f'{out}: already holds a replay store; name another folder, or remove it')

@@ -46,8 +46,8 @@ class ObservationNode(GraphNode):
     """
 
     consumers = {
-        'observation/state': STEP_CONSUMERS,
-        'observation/task': ('reward_reset_node', 'inference_node'),
+        'observation/state': (*STEP_CONSUMERS, 'teleop_node'),
+        'observation/task': ('reward_reset_node', 'inference_node', 'teleop_node'),
     }
 
     def __init__(self) -> None:
