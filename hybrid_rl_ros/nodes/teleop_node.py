@@ -43,7 +43,7 @@ class TeleopNode(GraphNode):
     """Publishes action/teleop once for every observation, under its stamp: the person's action, or, while the clutch is
     open, a message without any number, which hands the arm back. A device that is lost is silence: the gate holds.
 
-    Subscribes: observation/state and observation/task (for the scripted overseer of a simulation); joy, or a hand's pose
+    Subscribes: observation/state, observation/task (for the scripted overseer of a simulation); joy, the pose of a hand
     or a leader's joints, where the device is one of these. Calls the services that buttons stand for.
     Parameter terminal: where the keys of device keyboard are typed.
     """
