@@ -32,7 +32,7 @@ ROW = np.dtype(
         ('terminal', 'u1'),
         ('truncated', 'u1'),
         ('intervention', 'u1'),
-        ('reserved', 'u1'),
+        ('first', 'u1'),  # of its episode; 0 throughout in the oldest stores
         ('crc', '<u4'),  # of the fields above, the state and the action
         ('padding', '<u4'),
     ]
@@ -128,13 +128,14 @@ class StoreFiles:
         except OSError as error:
             raise UserError(f'{self.folder}: a step could not be written: {error.strerror}') from None
 
-    def erase(self, rows: Iterable[int]) -> None:
-        """Make rows empty, in the order given, and have that on the disk itself. Raises UserError."""
+    def erase(self, rows: Iterable[int], durably: bool = True) -> None:
+        """Make rows empty, in the order given; `durably` has that on the disk itself. Raises UserError."""
         self._require_writer()
         try:
             for row in rows:
                 self._erase(row)
-            os.fsync(self._descriptors['rows'])
+            if durably:
+                os.fsync(self._descriptors['rows'])
         except OSError as error:
             raise UserError(f'{self.folder}: steps could not be erased: {error.strerror}') from None
 
