@@ -58,7 +58,9 @@ def test_a_terminal_that_is_gone_is_a_lost_device():
             keyboard.read()
 
 
-@pytest.mark.parametrize(('device', 'terminal'), [('keyboard', ''), ('keyboard', '/dev/null'), ('keyboard', '/nowhere')])
+@pytest.mark.parametrize(
+    ('device', 'terminal'), [('keyboard', ''), ('keyboard', '/dev/null'), ('keyboard', '/nowhere')]
+)
 def test_no_terminal_is_one_line(device, terminal):
     with pytest.raises(UserError, match='keyboard'):
         open_device(device, terminal)
