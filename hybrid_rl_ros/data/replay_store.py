@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hybrid_rl_ros.data.specs import Specs
+from hybrid_rl_ros.data.specs import Observation, Specs
 from hybrid_rl_ros.data.step import Step
 from hybrid_rl_ros.data.store_files import ROW, StoreFiles
 
@@ -261,11 +261,30 @@ class ReplayStore:
         rows = np.flatnonzero((self._rows['sequence'] > 0) & (self._rows['episode'] == episode))
         return rows[np.argsort(self._rows['sequence'][rows])]
 
-    def _episode_groups(self) -> list[np.ndarray]:
+    def rows(self) -> np.ndarray:
+        """Rows of every step held, oldest first."""
         rows = np.flatnonzero(self._rows['sequence'])
+        return rows[np.argsort(self._rows['sequence'][rows])]
+
+    def step_at(self, row: int) -> Step:
+        """The step in one row, as it was appended."""
+        record = self._rows[row]
+        images = {camera: frames[0] for camera, frames in self.frames(np.array([row])).items()}
+        return Step(
+            stamp_ns=int(record['stamp_ns']),
+            episode=int(record['episode']),
+            observation=Observation(self.states(np.array([row]))[0], images),
+            action=self.actions(np.array([row]))[0],
+            reward=float(record['reward']),
+            terminal=bool(record['terminal']),
+            truncated=bool(record['truncated']),
+            intervention=bool(record['intervention']),
+        )
+
+    def _episode_groups(self) -> list[np.ndarray]:
+        rows = self.rows()
         if not len(rows):
             return []
-        rows = rows[np.argsort(self._rows['sequence'][rows])]
         return np.split(rows, np.flatnonzero(np.diff(self._rows['episode'][rows])) + 1)
 
     def _payload(self, step: Step) -> dict[str, np.ndarray]:
