@@ -15,6 +15,7 @@ NODES = (
     'reward_reset_node',
     'learner_node',
     'recorder_node',
+    'bag_node',
 )
 ROS_MESSAGES = ('std', 'sensor', 'geometry', 'diagnostic', 'trajectory')
 

@@ -61,6 +61,8 @@ def nodes_of_run(
     for name, camera in config.observation.cameras.items():
         if camera.source is not None:
             nodes.append(NodeProcess(f'camera_node_{name}', {'camera': name}, executable='camera_node'))
+    if config.bag.write:
+        nodes.append(NodeProcess('bag_node'))
     if role == 'train':
         nodes.append(NodeProcess('learner_node'))
     if role != 'record' or expert:
@@ -161,7 +163,7 @@ class Bringup:
         """True once the run's leading node has ended well.
 
         Raises UserError with a node's own line if it stopped for the user's mistake, or with where to look if it died.
-        In real time a dead learner is no reason to stop: the arm goes on with the last weights.
+        In real time a dead learner is no reason to stop: the arm goes on with the last weights. Nor is a dead bag_node.
         """
         for name, process in self._processes.items():
             code = process.poll()
@@ -172,7 +174,7 @@ class Bringup:
             log = self._run / 'logs' / f'{name}.log'
             if code == USER_ERROR_EXIT:
                 raise UserError(_last_error(log))
-            if name == 'learner_node' and self._config.clock == 'realtime':
+            if name == 'bag_node' or (name == 'learner_node' and self._config.clock == 'realtime'):
                 continue
             how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
             go_on = f'; go on with: hybrid-rl train --resume --run {self._run}' if self._role == 'train' else ''

@@ -186,6 +186,16 @@ class EvalConfig(Section):
     episodes: int = Field(50, ge=0, description='fresh episodes after training; 0 for none')
 
 
+class BagConfig(Section):
+    """What bag_node records into <run>/bag: rosbag2 folders of MCAP."""
+
+    write: bool = False
+    images: bool = Field(True, description='camera streams, and what the policy sees of them')
+    topics: list[str] = Field([], description='more topics, of the message types that come with ROS')
+    queue_mb: float = Field(64, gt=0, description='may wait for the disk; what comes on top is dropped and counted')
+    split_mb: float = Field(1000, ge=0, description='a new file begins after so much; 0 for never')
+
+
 class Config(Section):
     """Everything one run is made of."""
 
@@ -210,6 +220,7 @@ class Config(Section):
     inference: InferenceConfig = InferenceConfig()
     teleop: TeleopConfig = TeleopConfig()
     eval: EvalConfig = EvalConfig()
+    bag: BagConfig = BagConfig()
 
     @property
     def control_period_s(self) -> float:

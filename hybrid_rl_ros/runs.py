@@ -81,6 +81,8 @@ def record(
     os.replace(work / 'replay', out)
     for name in ('episodes.jsonl', 'config.yaml'):
         os.replace(work / name, out / name)
+    if config.bag.write:
+        os.replace(work / 'bag', out / 'bag')
     _remove_tree(work)
     with ReplayStore.open(out, read_only=True) as store:
         sys.stdout.write(f'{len(store.episodes())} episodes, {store.transitions} transitions in {out}\n')

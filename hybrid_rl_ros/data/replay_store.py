@@ -12,7 +12,7 @@ import numpy as np
 
 from hybrid_rl_ros.data.episode_summary import EpisodeSummary, summaries
 from hybrid_rl_ros.data.row_index import RowIndex
-from hybrid_rl_ros.data.specs import Specs
+from hybrid_rl_ros.data.specs import Observation, Specs
 from hybrid_rl_ros.data.step import Step
 from hybrid_rl_ros.data.store_files import ROW, StoreFiles
 
@@ -232,6 +232,26 @@ class ReplayStore:
         """Rows of one episode in order."""
         rows = np.flatnonzero((self._index.records['sequence'] > 0) & (self._index.records['episode'] == episode))
         return rows[np.argsort(self._index.records['sequence'][rows])]
+
+    def rows(self) -> np.ndarray:
+        """Rows of every step held, oldest first."""
+        rows = np.flatnonzero(self._index.records['sequence'])
+        return rows[np.argsort(self._index.records['sequence'][rows])]
+
+    def step_at(self, row: int) -> Step:
+        """The step in one row, as it was appended."""
+        record = self._index.records[row]
+        images = {camera: frames[0] for camera, frames in self.frames(np.array([row])).items()}
+        return Step(
+            stamp_ns=int(record['stamp_ns']),
+            episode=int(record['episode']),
+            observation=Observation(self.states(np.array([row]))[0], images),
+            action=self.actions(np.array([row]))[0],
+            reward=float(record['reward']),
+            terminal=bool(record['terminal']),
+            truncated=bool(record['truncated']),
+            intervention=bool(record['intervention']),
+        )
 
     def _record(self, step: Step) -> np.ndarray:
         """(1,) of ROW for the step that comes next. Raises ValueError for a stamp that does not follow."""

@@ -21,7 +21,7 @@ from hybrid_rl_ros.ros.messages import read_named_vector, stamp_ns, to_header, w
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import LATCHED, LATCHED_MANY, STEP
 
-EPISODE_CONSUMERS = ('recorder_node', 'learner_node')
+EPISODE_CONSUMERS = ('recorder_node', 'learner_node', 'bag_node')
 
 
 class RewardResetNode(GraphNode):
@@ -34,7 +34,7 @@ class RewardResetNode(GraphNode):
     state with the stamp at which it began. The first reset waits until every node of the run is ready.
     """
 
-    consumers = {'reward': ('safety_node', *EPISODE_CONSUMERS), 'episode': ('recorder_node',)}
+    consumers = {'reward': ('safety_node', *EPISODE_CONSUMERS), 'episode': ('recorder_node', 'bag_node')}
 
     def __init__(self) -> None:
         super().__init__('reward_reset_node')

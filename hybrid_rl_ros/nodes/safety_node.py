@@ -49,7 +49,7 @@ class SafetyNode(GraphNode):
     commands whole control steps. Real time: wakes at robot.command.rate_hz alone, reads what has come, and commands.
     """
 
-    consumers = {'action/executed': ('sim_node', 'learner_node', 'recorder_node')}
+    consumers = {'action/executed': ('sim_node', 'learner_node', 'recorder_node', 'bag_node')}
 
     def __init__(self) -> None:
         super().__init__('safety_node')

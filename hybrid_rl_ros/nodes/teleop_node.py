@@ -48,7 +48,7 @@ class TeleopNode(GraphNode):
     Parameter terminal: where the keys of device keyboard are typed.
     """
 
-    consumers = {'action/teleop': ('safety_node',)}
+    consumers = {'action/teleop': ('safety_node', 'bag_node')}
 
     def __init__(self) -> None:
         super().__init__('teleop_node')
