@@ -202,6 +202,10 @@ class ReplayStore:
         """(B,) the nanosecond stamp of each row's step."""
         return self._index.records['stamp_ns'][rows].astype(np.int64)
 
+    def records(self, rows: np.ndarray) -> np.ndarray:
+        """(B,) of ROW, copied: each row's own record, whose reward and ends are those of the arrival at it."""
+        return self._index.records[rows]
+
     def states(self, rows: np.ndarray) -> np.ndarray:
         return self._files.streams['state'][rows]
 
