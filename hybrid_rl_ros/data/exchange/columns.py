@@ -88,13 +88,15 @@ class Columns:
         """(N, D) float32 of ours from (N, theirs). Raises UserError for what is not finite or far out of its bounds."""
         values = np.asarray(rows)[:, self.picks]
         if not (self.factors == 1.0).all():
-            values = values.astype(np.float64) * self.factors
-        self._require_finite(where, values)
+            values = values * self.factors
         if self.normalised:
             values = self._denormalised(where, values)
+        with np.errstate(over='ignore'):
+            numbers = values.astype(np.float32)
+        self._require_finite(where, numbers)
         if self.spec is not None:
-            self._require_near(where, values)
-        return values.astype(np.float32)
+            self._require_near(where, numbers)
+        return numbers
 
     def derived(self, lowest: np.ndarray, highest: np.ndarray, known: VectorSpec | None) -> tuple[Dimension, ...]:
         """Dimensions from what the dataset holds: bounds are the extremes found, one unit apart at least.
@@ -106,9 +108,12 @@ class Columns:
         for name, unit, low, high in zip(self.names, self.units, lowest.tolist(), highest.tolist()):
             if name in kept and unit is None:
                 dimensions.append(kept[name])
+            elif self.normalised:
+                dimensions.append(Dimension(name=name, unit='1', low=-1.0, high=1.0))
             else:
-                low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
-                dimensions.append(Dimension(name=name, unit=unit or '', low=low, high=high))
+                low, high = (low, high) if low <= high else (0.0, 0.0)  # no row at all
+                margin = 0.0 if low < high else 0.5
+                dimensions.append(Dimension(name=name, unit=unit or '', low=low - margin, high=high + margin))
         return tuple(dimensions)
 
     def _denormalised(self, where: str, values: np.ndarray) -> np.ndarray:

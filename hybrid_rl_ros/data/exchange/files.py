@@ -27,5 +27,5 @@ def reason(error: BaseException) -> str:
     number = error.errno if isinstance(error, OSError) else None
     if number is not None and number in errno.errorcode:
         return os.strerror(number)
-    text = ' '.join(str(error).split())
+    text = ' '.join((getattr(error, 'strerror', None) or str(error)).split())
     return text if len(text) <= _LONGEST else f'{text[:_LONGEST]}...'

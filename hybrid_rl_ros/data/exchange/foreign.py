@@ -21,7 +21,8 @@ class Episode:
     """One episode as T arrivals (data/step.py), under the dataset's names and in its units.
 
     state (T, S) and action (T, A) floats; reward (T,) float32; terminal, truncated and intervention (T,) bool;
-    stamp_ns (T,) int64; `frames` yields T times. `where` names it in error messages.
+    stamp_ns (T,) int64; `acted` (T,) bool is where an action was taken, which elsewhere becomes 0; `frames` yields T
+    times. `where` names it in error messages.
     """
 
     where: str
@@ -29,6 +30,7 @@ class Episode:
     stamp_ns: np.ndarray
     state: np.ndarray
     action: np.ndarray
+    acted: np.ndarray
     reward: np.ndarray
     terminal: np.ndarray
     truncated: np.ndarray
@@ -98,6 +100,7 @@ def as_arrivals(rows: ActedRows, success: Literal['all', 'none'] | None) -> Epis
         stamp_ns=_stamps(rows.stamp_ns, steps),
         state=state,
         action=np.concatenate([rows.action[:acted], np.zeros_like(rows.action[:1])]),
+        acted=~last,
         reward=reward,
         terminal=last & terminal,
         truncated=last & (not terminal),

@@ -115,13 +115,15 @@ def read_info(path: Path) -> Info:
     return info
 
 
-def read_specs(path: Path) -> Specs | None:
-    """Those of the store that the dataset was exported from."""
-    file = path / SPECS
+def read_specs(info: Info) -> Specs | None:
+    """Those of the store that the dataset was exported from, unless it was changed since."""
+    file = info.path / SPECS
     if not file.exists():
         return None
     with reading(file):
-        return Specs.model_validate(json.loads(file.read_text())['specs'])
+        specs = Specs.model_validate(json.loads(file.read_text())['specs'])
+    same = specs.observation.state.names == info.state_names({}) and specs.action.names == info.action_names
+    return specs if same else None
 
 
 def episode_places(info: Info) -> list[EpisodePlace]:
@@ -161,9 +163,14 @@ def _require_features(info: Info, file: Path) -> None:
         raise UserError(f'{file}: fps is {info.fps:g}, expected more than 0')
     if len(info.features['action']['shape']) != 1:
         raise UserError(f'{file}: action has shape {info.features["action"]["shape"]}, expected one dimension')
-    info.state_names({}), info.action_names
-    if info.video_path is None and any(feature['dtype'] == 'video' for feature in info.features.values()):
+    if info.features['action']['dtype'] not in _NUMBERS:
+        raise UserError(f'{file}: action is {info.features["action"]["dtype"]}, expected numbers')
+    videos = [key for key in info.cameras if info.features[key]['dtype'] == 'video']
+    if videos and info.video_path is None:
         raise UserError(f'{file}: has video features and no video_path')
+    # A template with other fields than v3.0 has would otherwise be found out in the middle of the import.
+    FileNumber().path(info.path, info.data_path)
+    FileNumber().path(info.path, info.video_path or '', *videos[:1])
 
 
 def _element_names(short: str, feature: dict[str, Any]) -> list[str]:

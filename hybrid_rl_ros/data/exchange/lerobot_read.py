@@ -24,17 +24,19 @@ from hybrid_rl_ros.errors import UserError
 
 def open_source(path: Path, specs: Specs | None, mapping: Mapping) -> Source:
     """Raises UserError."""
+    if mapping.filter_key is not None:
+        raise UserError('mapping: filter_key is of robomimic; a LeRobotDataset has none')
     info = read_info(path)
-    own = read_specs(path)
-    if own is not None and not all(column in info.features for column in EXTRA_COLUMNS):
-        own = None  # other software rewrote it without our columns
+    own = all(column in info.features for column in EXTRA_COLUMNS)
+    if own and mapping.success is not None:
+        raise UserError(f'mapping: success: {path} says itself how each episode ended')
     dataset = ForeignDataset(
         path=path,
         state_names=info.state_names(mapping.quaternions),
         action_names=info.action_names,
         cameras=info.cameras,
-        episodes=lambda: _episodes(info, episode_places(info), own is not None, mapping),
-        specs=own,
+        episodes=lambda: _episodes(info, episode_places(info), own, mapping),
+        specs=read_specs(info) if own else None,
     )
     return select(dataset, specs, mapping)
 
@@ -103,6 +105,7 @@ def _as_exported(
         stamp_ns=extras['stamp_ns'],
         state=columns['observation.state'],
         action=columns['action'],
+        acted=np.abs(columns['action']).max(axis=1, initial=0) > 0,
         reward=extras['reward'],
         terminal=extras['terminal'],
         truncated=extras['truncated'],

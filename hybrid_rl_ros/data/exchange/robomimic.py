@@ -30,19 +30,25 @@ def open_source(path: Path, specs: Specs | None, mapping: Mapping) -> Source:
     """Raises UserError."""
     if path.is_dir():
         raise UserError(f'{path}: is a folder, expected one HDF5 file')
+    with reading(path):
+        path.open('rb').close()
+        if not h5py.is_hdf5(path):
+            raise UserError(f'{path}: is not an HDF5 file')
     with reading(path), h5py.File(path, 'r') as file:
         demos = _demo_names(path, file, mapping.filter_key)
         first = _Demo(path, file, demos[0])
         own = Specs.model_validate_json(file[f'{EXTRAS}/specs'].asstr()[()]) if EXTRAS in file else None
+        require_known(mapping.quaternions, first.vectors(), f'{path}: quaternion')
+        if own and mapping.success is not None:
+            raise UserError(f'mapping: success: {path} says itself how each episode ended')
         dataset = ForeignDataset(
             path=path,
             state_names=own.observation.state.names if own else first.state_names(mapping.quaternions),
             action_names=own.action.names if own else [f'action_{i}' for i in range(first.group['actions'].shape[1])],
-            cameras=first.cameras(),
+            cameras=first.cameras(own),
             episodes=lambda: _episodes(path, demos, first.layout, own is not None, mapping),
             specs=own,
         )
-    require_known(mapping.quaternions, list(first.layout), f'{path}: quaternion')
     return select(dataset, specs, mapping)
 
 
@@ -94,6 +100,8 @@ class _Demo:
         for required in ('actions', 'obs'):
             if required not in self.group:
                 raise UserError(f'{self.where}: has no {required!r}')
+        if self.group['actions'].ndim != 2:
+            raise UserError(f'{self.where}: actions has shape {self.group["actions"].shape}, expected rows of numbers')
         self._obs = self.group['obs']
         self.layout: dict[str, tuple[int, ...]] = {key: self._obs[key].shape[1:] for key in self._obs}
 
@@ -115,14 +123,16 @@ class _Demo:
         if not rows:
             raise UserError(f'{self.where}: has no rows')
 
-    def cameras(self) -> dict[str, tuple[int, int]]:
-        """Every uint8 image, key -> (height, width)."""
-        return {key: (shape[0], shape[1]) for key, shape in self.layout.items() if self._is_image(key)}
+    def cameras(self, own: Specs | None) -> dict[str, tuple[int, int]]:
+        """Every uint8 image, key -> (height, width); a file has them sorted, a store in the order of its specs."""
+        order = [f'{image.camera}_image' for image in own.observation.images] if own else list(self.layout)
+        sizes = {key: (shape[0], shape[1]) for key, shape in self.layout.items() if self._is_image(key)}
+        return {key: sizes[key] for key in order if key in sizes}
 
     def state_names(self, quaternions: dict[str, Any]) -> list[str]:
         """A name for each number: `key_0`, `key_1`, ..., or `key_x` ... `key_w` of a declared quaternion."""
         names = []
-        for key in self._vectors():
+        for key in self.vectors():
             shape = self.layout[key]
             if key in quaternions and shape != (4,):
                 raise UserError(f'{self.where}: obs {key!r} has shape {shape}, expected 4 numbers of a quaternion')
@@ -152,12 +162,15 @@ class _Demo:
         extras = self.group[EXTRAS]
         rows = len(self.group['actions'])
         following = self.group['next_obs']
+        action = extras['action'][()]
         return Episode(
             where=self.where,
             number=int(extras.attrs['episode']),
             state=np.concatenate([self._obs['state'][()], following['state'][rows - 1 :]]),
             frames=lambda cameras: _then(_frames(self._obs, cameras, 0), _frames(following, cameras, rows - 1)),
-            **{name: extras[name][()] for name in ('stamp_ns', 'action', 'reward')},
+            action=action,
+            acted=np.abs(action).max(axis=1, initial=0) > 0,
+            **{name: extras[name][()] for name in ('stamp_ns', 'reward')},
             **{name: extras[name][()].astype(bool) for name in ('terminal', 'truncated', 'intervention')},
         )
 
@@ -165,12 +178,12 @@ class _Demo:
         shape = self.layout[key]
         return self._obs[key].dtype == np.uint8 and len(shape) == 3 and shape[2] == 3
 
-    def _vectors(self) -> list[str]:
+    def vectors(self) -> list[str]:
         """Keys of numbers; what is neither these nor an image (depth, segmentation) is left out."""
         return [key for key, shape in self.layout.items() if len(shape) <= 1 and self._obs[key].dtype.kind in 'fiub']
 
     def _state(self, group: h5py.Group, start: int = 0) -> np.ndarray:
-        parts = [np.asarray(group[key][start:], np.float64) for key in self._vectors()]
+        parts = [np.asarray(group[key][start:], np.float64) for key in self.vectors()]
         rows = len(self.group['actions']) - start
         return np.concatenate([np.zeros((rows, 0)), *(part.reshape(rows, -1) for part in parts)], axis=1)
 

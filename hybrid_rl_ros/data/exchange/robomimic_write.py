@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from hybrid_rl_ros.data.exchange.dataset import Progress
+from hybrid_rl_ros.data.exchange.hdf5_target import Hdf5Target
 from hybrid_rl_ros.data.exchange.segments import Segment, segments
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import ActionSpec
@@ -21,17 +22,23 @@ _ENV_ARGS = {'env_name': 'hybrid_rl_ros', 'type': 2, 'env_type': 2, 'env_kwargs'
 
 def export(store: ReplayStore, out: Path, on_progress: Progress) -> None:
     """Write every episode with a transition; one observation alone has no place in the format. Raises OSError."""
+    with Hdf5Target(out) as target:
+        with h5py.File(target, 'w') as file:
+            _write(file, store, target, on_progress)
+        target.require_written()
+
+
+def _write(file: h5py.File, store: ReplayStore, target: Hdf5Target, on_progress: Progress) -> None:
+    file.create_group(EXTRAS)['specs'] = store.specs.model_dump_json()
+    data = file.create_group('data')
+    data.attrs['env_args'] = json.dumps(_ENV_ARGS)
     done = total = 0
-    with h5py.File(out, 'w') as file:
-        file.create_group(EXTRAS)['specs'] = store.specs.model_dump_json()
-        data = file.create_group('data')
-        data.attrs['env_args'] = json.dumps(_ENV_ARGS)
-        exported = [segment for segment in segments(store) if len(segment.rows) > 1]
-        for number, segment in enumerate(exported):
-            _write_demo(data.create_group(f'demo_{number}'), store, segment)
-            done, total = done + len(segment.rows), total + len(segment.rows) - 1
-            on_progress(done, store.steps)
-        data.attrs['total'] = total
+    for number, segment in enumerate(segment for segment in segments(store) if len(segment.rows) > 1):
+        _write_demo(data.create_group(f'demo_{number}'), store, segment)
+        target.require_written()
+        done, total = done + len(segment.rows), total + len(segment.rows) - 1
+        on_progress(done, store.steps)
+    data.attrs['total'] = total
 
 
 def _write_demo(demo: h5py.Group, store: ReplayStore, segment: Segment) -> None:

@@ -60,14 +60,26 @@ def _survey(dataset: ForeignDataset, state: Columns, action: Columns) -> _Survey
     """Read and check all numbers, keeping the extremes."""
     survey = _Survey(0, _no_range(len(state.names)), _no_range(len(action.names)))
     for episode in dataset.episodes():
+        _require_shape(dataset, episode)
         survey.steps += len(episode)
         survey.state_range = _widened(survey.state_range, state.take(episode.where, episode.state))
-        survey.action_range = _widened(survey.action_range, action.take(episode.where, episode.action))
+        acted = episode.action[episode.acted]
+        if len(acted):
+            survey.action_range = _widened(survey.action_range, action.take(episode.where, acted))
         if not np.isfinite(episode.reward).all():
             raise UserError(f'{episode.where}: a reward is not finite')
     if not survey.steps:
         raise UserError(f'{dataset.path}: holds no episode')
     return survey
+
+
+def _require_shape(dataset: ForeignDataset, episode: Episode) -> None:
+    for what, rows, names in (
+        ('state', episode.state, dataset.state_names),
+        ('action', episode.action, dataset.action_names),
+    ):
+        if rows.shape[1] != len(names):
+            raise UserError(f'{episode.where}: {rows.shape[1]} numbers of {what}, the first episode has {len(names)}')
 
 
 def _no_range(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +93,7 @@ def _widened(found: tuple[np.ndarray, np.ndarray], values: np.ndarray) -> tuple[
 def _cameras(dataset: ForeignDataset, specs: Specs | None, mapping: Mapping) -> dict[str, str]:
     """Our camera -> their key."""
     there = list(dataset.cameras)
-    require_known(mapping.cameras.values(), there, f'{dataset.path}: camera')
+    require_known(mapping.cameras.values(), there, f'{dataset.path}: camera (uint8, height x width x 3)')
     if specs is None:
         ours = {key: camera for camera, key in mapping.cameras.items()}
         return {ours.get(key, _short(key)): key for key in there}
@@ -90,7 +102,7 @@ def _cameras(dataset: ForeignDataset, specs: Specs | None, mapping: Mapping) -> 
     short = {_short(key): key for key in there}
     chosen = {camera: mapping.cameras.get(camera, short.get(camera, camera)) for camera in wanted}
     mend = '; say in the mapping cameras: {OUR CAMERA: THEIR KEY}'
-    require_known(chosen.values(), there, f'{dataset.path}: camera', mend)
+    require_known(chosen.values(), there, f'{dataset.path}: camera (uint8, height x width x 3)', mend)
     return chosen
 
 
@@ -107,7 +119,9 @@ def _steps(
         # Two episodes of one number would become one in the store.
         number = max(taken) + 1 if episode.number in taken else episode.number
         taken.add(number)
-        states, actions = state.take(episode.where, episode.state), action.take(episode.where, episode.action)
+        states = state.take(episode.where, episode.state)
+        actions = np.zeros((len(episode), len(action.names)), np.float32)
+        actions[episode.acted] = action.take(episode.where, episode.action[episode.acted])
         frames = episode.frames(list(cameras.values()))
         for row in range(len(episode)):
             images = _images(next(frames), specs, cameras)
