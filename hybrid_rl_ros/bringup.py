@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def nodes_of_run(
         if camera.source is not None:
             nodes.append(NodeProcess(f'camera_node_{name}', {'camera': name}, executable='camera_node'))
     if config.bag.write:
+        _require_bag_libraries()
         nodes.append(NodeProcess('bag_node'))
     if role == 'train':
         nodes.append(NodeProcess('learner_node'))
@@ -98,6 +100,12 @@ def require_teleop_fits(config: Config) -> None:
         raise UserError(f'teleop device {config.teleop.device}: a person needs real time; add --set clock=realtime')
     if scripted and config.sim is None:
         raise UserError(f'teleop device {config.teleop.device}: its script knows a simulation only, and sim is null')
+
+
+def _require_bag_libraries() -> None:
+    for name in ('mcap', 'rosbags'):
+        if find_spec(name) is None:
+            raise UserError(f"bag.write: needs {name}; install it with pip install 'hybrid_rl_ros[data]'")
 
 
 def resolve_specs(config: Config) -> Specs:
@@ -163,7 +171,8 @@ class Bringup:
         """True once the run's leading node has ended well.
 
         Raises UserError with a node's own line if it stopped for the user's mistake, or with where to look if it died.
-        In real time a dead learner is no reason to stop: the arm goes on with the last weights. Nor is a dead bag_node.
+        In real time a dead learner is no reason to stop: the arm goes on with the last weights. Nor is a bag_node that
+        dies on the way: nothing depends on it.
         """
         for name, process in self._processes.items():
             code = process.poll()
@@ -174,7 +183,9 @@ class Bringup:
             log = self._run / 'logs' / f'{name}.log'
             if code == USER_ERROR_EXIT:
                 raise UserError(_last_error(log))
-            if name == 'bag_node' or (name == 'learner_node' and self._config.clock == 'realtime'):
+            if name == 'learner_node' and self._config.clock == 'realtime':
+                continue
+            if name == 'bag_node' and node_status(self._run, name).get('ready'):
                 continue
             how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
             go_on = f'; go on with: hybrid-rl train --resume --run {self._run}' if self._role == 'train' else ''
@@ -183,8 +194,15 @@ class Bringup:
 
     @property
     def learner_lost(self) -> bool:
-        learner = self._processes.get('learner_node')
-        return learner is not None and learner.poll() not in (None, 0)
+        return self._lost('learner_node')
+
+    @property
+    def bag_lost(self) -> bool:
+        return self._lost('bag_node')
+
+    def _lost(self, name: str) -> bool:
+        process = self._processes.get(name)
+        return process is not None and process.poll() not in (None, 0)
 
     def stop(self) -> None:
         """SIGTERM in the reverse order of starting, so that the arm is told to hold while its driver still listens."""

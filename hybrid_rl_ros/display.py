@@ -89,6 +89,8 @@ def _facts(run: Path, config: Config, role: str, rates: _Rates, bringup: Bringup
             facts[status.stem] = warning
     if bringup.learner_lost:
         facts['learner'] = 'LOST: the arm goes on with the last weights; stop, then train --resume'
+    if bringup.bag_lost:
+        facts['bag'] = 'LOST: bag_node died; nothing more is recorded, the run goes on'
     return facts
 
 

@@ -158,8 +158,11 @@ class McapBag:
         self._say_damage(described)
 
     def messages(self, topics: Collection[str]) -> Iterator[tuple[str, int, bytes]]:
-        for file in self._files:
-            yield from file.messages(topics)
+        try:
+            for file in self._files:
+                yield from file.messages(topics)
+        except OSError as error:
+            raise UserError(f'{self.path}: cannot be read further: {error.strerror or error}') from None
 
     def decode(self, topic: str, data: bytes) -> Any:
         if topic in self._foreign:

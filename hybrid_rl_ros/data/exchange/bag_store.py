@@ -37,6 +37,9 @@ def export(store: ReplayStore, out: Path, on_progress: Progress) -> None:
         # Reading numbers the segments from 0 on. Parts of one episode, of which steps were lost, must not become one.
         attachments['episodes.json'] = json.dumps(numbers).encode()
     writer = BagWriter(out, attachments)
+    cameras = [_image_topic(image.camera) for image in store.specs.observation.images]
+    for topic in (STATE, EXECUTED, REWARD, EPISODE, *cameras):
+        writer.add_topic(topic)
     recording = _Recording(writer, store.specs)
     done = 0
     for segment in segments:
@@ -87,7 +90,7 @@ class _Recording:
         for camera, image in step.observation.images.items():
             height, width, _ = image.shape
             message = _message(IMAGE, header, height, width, 'rgb8', 0, 3 * width, np.ravel(image))
-            self._write(BagTopic(f'/observation/image/{camera}', IMAGE, depth=100), stamp, message)
+            self._write(_image_topic(camera), stamp, message)
         state = dict(zip(self._specs.observation.state.names, step.observation.state))
         self._write(STATE, stamp, _named(header, state))
         by = 'by/teleop' if step.intervention else 'by/policy' if acted else 'by/hold'
@@ -111,6 +114,10 @@ class _Recording:
     def _write(self, topic: BagTopic, stamp: int, message: Any) -> None:
         log_ns = stamp + self._shift_ns
         self._writer.write(topic, log_ns, log_ns, bytes(_TYPES.serialize_cdr(message, topic.type)))
+
+
+def _image_topic(camera: str) -> BagTopic:
+    return BagTopic(f'/observation/image/{camera}', IMAGE, depth=100)
 
 
 def _message(type_name: str, *values: Any) -> Any:

@@ -64,6 +64,11 @@ class BagWriter:
     def messages(self) -> int:
         return self._counts.total()
 
+    def add_topic(self, topic: BagTopic) -> None:
+        """Have it in the bag even if no message comes."""
+        self._topics[topic.name] = topic
+        self._files[-1].add_channel(topic)
+
     def write(self, topic: BagTopic, log_ns: int, publish_ns: int, data: bytes) -> None:
         """Add one serialised message. The log times of a bag always grow, whatever the clock does."""
         if self._split_bytes and self._files[-1].size >= self._split_bytes:
@@ -142,12 +147,20 @@ class _BagFile:
         return _span([self] if self.messages else [])
 
     def write(self, topic: BagTopic, log_ns: int, publish_ns: int, data: bytes) -> None:
-        channel = self._channels.get(topic.name) or self._add_channel(topic)
+        channel = self._channels.get(topic.name) or self.add_channel(topic)
         self._writer.add_message(channel, log_ns, data, publish_ns, sequence=self.messages)
         self.messages += 1
         self.first_ns, self.last_ns = min(self.first_ns, log_ns), log_ns
         self._waiting = True
         self.flush_if_due()
+
+    def add_channel(self, topic: BagTopic) -> int:
+        if topic.type not in self._schemas:
+            definition, _ = _TYPES.generate_msgdef(topic.type, ros_version=2)
+            self._schemas[topic.type] = self._writer.register_schema(topic.type, 'ros2msg', definition.encode())
+        about = {'offered_qos_profiles': _qos_text(topic), 'topic_type_hash': _TYPES.hash_rihs01(topic.type)}
+        self._channels[topic.name] = self._writer.register_channel(topic.name, 'cdr', self._schemas[topic.type], about)
+        return self._channels[topic.name]
 
     def flush_if_due(self) -> None:
         now = time.monotonic()
@@ -167,14 +180,6 @@ class _BagFile:
 
     def abandon(self) -> None:
         self._file.close()
-
-    def _add_channel(self, topic: BagTopic) -> int:
-        if topic.type not in self._schemas:
-            definition, _ = _TYPES.generate_msgdef(topic.type, ros_version=2)
-            self._schemas[topic.type] = self._writer.register_schema(topic.type, 'ros2msg', definition.encode())
-        about = {'offered_qos_profiles': _qos_text(topic), 'topic_type_hash': _TYPES.hash_rihs01(topic.type)}
-        self._channels[topic.name] = self._writer.register_channel(topic.name, 'cdr', self._schemas[topic.type], about)
-        return self._channels[topic.name]
 
 
 class _WholeRecords:

@@ -40,16 +40,18 @@ def open_source(path: Path, specs: Specs | None, mapping: Mapping) -> Source:
         return open_sampled(bags, specs, mapping)
     recordings = [_Recording(bag, mapping.bag.namespace) for bag in bags]
     specs = specs or recordings[0].specs()
-    count = sum(1 for _ in _all_steps(recordings, specs, counting=True))
-    return Source(specs, _all_steps(recordings, specs, counting=False), count)
+    count = sum(recording.count(specs) for recording in recordings)
+    return Source(specs, _all_steps(recordings, specs), count)
 
 
-def _all_steps(recordings: list[_Recording], specs: Specs, counting: bool) -> Iterator[Step]:
+def _all_steps(recordings: list[_Recording], specs: Specs) -> Iterator[Step]:
     """Each bag's own steps: a new bag is a new start of the graph, whose clock may begin again."""
-    episode = -1
+    last = -1
     for recording in recordings:
-        for step in recording.steps(specs, episode + 1, counting):
-            episode = step.episode
+        first = last + 1
+        for step in recording.steps(specs):
+            step.episode += first
+            last = max(last, step.episode)
             yield step
 
 
@@ -59,15 +61,31 @@ class _Recording:
     def __init__(self, bag: Bag, namespace: str | None) -> None:
         self._bag = bag
         self._prefix = _find_prefix(bag, namespace)
+        self._numbers: list[int] | None = None
 
-    def steps(self, specs: Specs, first_episode: int, counting: bool) -> Iterator[Step]:
-        """The steps under `specs`; without their images if they are only counted. Raises UserError."""
+    def count(self, specs: Specs) -> int:
+        """How many steps there will be. Raises UserError for most of what `steps` would meet."""
+        count, episodes = 0, 0
+        for step in self._steps(specs, with_images=False):
+            count, episodes = count + 1, step.episode + 1
+        numbers = self._episode_numbers()
+        # Of a damaged bag there are other segments than were written.
+        self._numbers = numbers if numbers is not None and len(numbers) == episodes else None
+        return count
+
+    def steps(self, specs: Specs) -> Iterator[Step]:
+        """The steps, to be counted first. Raises UserError."""
+        for step in self._steps(specs, with_images=True):
+            if self._numbers is not None:
+                step.episode = self._numbers[step.episode]
+            yield step
+
+    def _steps(self, specs: Specs, with_images: bool) -> Iterator[Step]:
         streams = {self._prefix + topic: stream for stream, topic in step_topics(specs).items()}
         for topic in streams:
             self._require(topic)
-        numbers = json.loads(self._bag.attachments.get('episodes.json', b'null'))
         ready: list[Step] = []
-        builder = StepBuilder(specs, first_episode, lambda _, step, __: ready.append(step) if step else None)
+        builder = StepBuilder(specs, 0, lambda _, step, __: ready.append(step) if step else None)
         newest: dict[str, int] = {}
         ended = self._ended_ns()
         for topic, _, data in self._bag.messages(streams):
@@ -78,12 +96,22 @@ class _Recording:
                 newest.clear()
             newest[stream] = stamp
             if stamp <= ended:
-                builder.offer_value(stream, stamp, self._value(specs, stream, topic, data, counting))
-            for step in ready:
-                if numbers is not None:
-                    step.episode = first_episode + numbers[step.episode - first_episode]
-                yield step
+                builder.offer_value(stream, stamp, self._value(specs, stream, topic, data, with_images))
+            yield from ready
             ready.clear()
+
+    def _episode_numbers(self) -> list[int] | None:
+        """The numbers of the episodes, where they are not 0, 1, 2 and so on. Raises UserError."""
+        text = self._bag.attachments.get('episodes.json')
+        if text is None:
+            return None
+        try:
+            numbers = json.loads(text)
+        except ValueError:
+            numbers = None
+        if not isinstance(numbers, list) or not all(isinstance(number, int) and number >= 0 for number in numbers):
+            raise UserError(f'{self._bag.path}: episodes.json: expected a list of episode numbers')
+        return numbers
 
     def specs(self) -> Specs:
         """As they were recorded, or made from the messages. Raises UserError."""
@@ -112,7 +140,7 @@ class _Recording:
         observation = ObservationSpec(state=VectorSpec(dimensions=state.dimensions()), images=tuple(images.values()))
         return Specs(observation=observation, action=ActionSpec(dimensions=action.dimensions()))
 
-    def _value(self, specs: Specs, stream: str, topic: str, data: bytes, counting: bool) -> Any:
+    def _value(self, specs: Specs, stream: str, topic: str, data: bytes, with_image: bool) -> Any:
         where = f'{self._bag.path}: {topic}'
         if not stream.startswith(IMAGE):
             values = self._named(topic, data)
@@ -122,7 +150,7 @@ class _Recording:
                 require_names(values, ['running', 'terminal', 'truncated'], where)
             require_finite(values, names, where)
             return values
-        if counting:
+        if not with_image:
             return None
         image = self._image(topic, data)
         expected = next(spec.shape for spec in specs.observation.images if IMAGE + spec.camera == stream)
