@@ -101,7 +101,7 @@ def record(
 
 
 def _take_recording(work: Path, out: Path) -> None:
-    """Make the store of successful episodes that was recorded in `work` the folder `out`; nothing, if there are none."""
+    """Make the store of successful episodes recorded in `work` the folder `out`; nothing, if there are none."""
     kept = _keep_whole_successes(work / 'replay')
     if kept:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -21,8 +21,8 @@ BINS = 16
 class EpisodeFacts:
     """One episode. outcome `cut`: neither terminal nor truncated, the recording broke off.
 
-    gaps: steps that come more than 1.5 of the store's periods after the one before. lost_steps: steps missing from the files
-    inside the episode. still_states: steps whose whole state is that of the step before. early_ends: steps
+    gaps: steps that come more than 1.5 of the store's periods after the one before. lost_steps: steps missing from the
+    files inside the episode. still_states: steps whose whole state is that of the step before. early_ends: steps
     marked terminal or truncated before the last. rewarded_steps: steps arrived at with a reward other than 0, and
     rewarded_early without the last. unearned_reward: the first step's, at which no transition arrives.
     idle_end: the last step of an ended episode has the zero action; None where there is no end.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -37,12 +38,12 @@ def warnings_of(facts: StoreFacts) -> list[str]:
     if _pays_at_the_end(facts):
         checks.append(('early reward', _paid_early))
     if (usual := _usual_divergence(facts)) is not None:
-        checks.append(('high action divergence', lambda episode: _divergent(episode, usual)))
+        checks.append(('high action divergence', partial(_divergent, usual=usual)))
     for camera in sorted({camera for episode in facts.episodes for camera in episode.cameras}):
         checks += [
-            (f'duplicated frames of camera {camera}', lambda episode, camera=camera: _duplicated(episode, camera)),
-            (f'black frames of camera {camera}', lambda episode, camera=camera: _black(episode, camera)),
-            (f'overexposed frames of camera {camera}', lambda episode, camera=camera: _overexposed(episode, camera)),
+            (f'duplicated frames of camera {camera}', partial(_duplicated, camera=camera)),
+            (f'black frames of camera {camera}', partial(_black, camera=camera)),
+            (f'overexposed frames of camera {camera}', partial(_overexposed, camera=camera)),
         ]
     for kind, check in checks:
         lines += _listed(kind, [(e.episode, line) for e in facts.episodes if (line := check(e))])

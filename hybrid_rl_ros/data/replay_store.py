@@ -206,10 +206,6 @@ class ReplayStore:
         """(B,) of ROW, copied: each row's own record, whose reward and ends are those of the arrival at it."""
         return self._index.records[rows]
 
-    def records(self, rows: np.ndarray) -> np.ndarray:
-        """(B,) of ROW, copied: each row's own record, whose reward and ends are those of the arrival at it."""
-        return self._rows[rows]
-
     def states(self, rows: np.ndarray) -> np.ndarray:
         return self._files.streams['state'][rows]
 

@@ -36,7 +36,9 @@ def small_disk(tmp_path):
     """A file system of half a MB."""
     folder = tmp_path / 'small'
     folder.mkdir()
-    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', str(folder)], capture_output=True).returncode:
+    if subprocess.run(
+        ['mount', '-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', str(folder)], capture_output=True
+    ).returncode:
         pytest.skip('mounting a file system is not permitted here')
     yield folder
     subprocess.run(['umount', '--lazy', str(folder)], check=True)
