@@ -221,8 +221,13 @@ class ReplayStore:
         return 1.0 - self._index.records['terminal'][self.next_rows(rows)].astype(np.float32)
 
     def frames(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Per camera (..., H, W, 3) uint8 of rows (...)."""
+        return {camera: stream[rows] for camera, stream in self.frame_streams().items()}
+
+    def frame_streams(self) -> dict[str, np.ndarray]:
+        """Per camera all frames, (capacity, H, W, 3): read-only, and always what the files hold now."""
         cameras = [image.camera for image in self.specs.observation.images]
-        return {camera: self._files.streams[f'image_{camera}'][rows] for camera in cameras}
+        return {camera: self._files.streams[f'image_{camera}'] for camera in cameras}
 
     def read_frames(self, camera: str, rows: np.ndarray) -> np.ndarray:
         """(B, H, W, 3) of one camera, with no page of its file kept in memory: for going through a whole store."""

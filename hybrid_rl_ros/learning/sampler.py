@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from hybrid_rl_ros.data.batch_reader import BatchReader
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.learning.batch import Batch
 from hybrid_rl_ros.learning.feature_cache import FeatureCache
@@ -19,9 +20,10 @@ class Source:
     def __init__(self, store: ReplayStore, encoders: Encoders, with_images: bool) -> None:
         self.store = store
         self.cache = FeatureCache(store, None if with_images else encoders)
-        self._with_images = with_images
+        self._reader = BatchReader(store) if with_images else None
 
     def parts(self, rows: np.ndarray, shift_px: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """What a batch is made of, for `rows` (B,); images without a shift hold until the next call."""
         after = self.store.next_rows(rows)
         parts = {
             'inputs': self.cache.inputs(rows),
@@ -30,11 +32,12 @@ class Source:
             'mask': self.store.masks(rows),
             'next_inputs': self.cache.inputs(after),
         }
-        if self._with_images:
+        if self._reader:
+            images, next_images = self._reader.frame_pairs(rows)
             # Drawn independently for an observation and its successor.
-            for camera, frames in self.store.frames(rows).items():
+            for camera, frames in images.items():
                 parts[f'images/{camera}'] = random_shift(frames, shift_px, rng)
-            for camera, frames in self.store.frames(after).items():
+            for camera, frames in next_images.items():
                 parts[f'next_images/{camera}'] = random_shift(frames, shift_px, rng)
         return parts
 
