@@ -215,6 +215,10 @@ class ReplayStore:
         """(B,) the nanosecond stamp of each row's step."""
         return self._rows['stamp_ns'][rows].astype(np.int64)
 
+    def records(self, rows: np.ndarray) -> np.ndarray:
+        """(B,) of ROW, copied: each row's own record, whose reward and ends are those of the arrival at it."""
+        return self._rows[rows]
+
     def states(self, rows: np.ndarray) -> np.ndarray:
         return self._files.streams['state'][rows]
 
@@ -232,6 +236,10 @@ class ReplayStore:
     def frames(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         cameras = [image.camera for image in self.specs.observation.images]
         return {camera: self._files.streams[f'image_{camera}'][rows] for camera in cameras}
+
+    def read_frames(self, camera: str, rows: np.ndarray) -> np.ndarray:
+        """(B, H, W, 3) of one camera, with no page of its file kept in memory: for going through a whole store."""
+        return self._files.read(f'image_{camera}', rows)
 
     def sequence_at(self, rows: np.ndarray) -> np.ndarray:
         """(B,) the number of each row's step."""
