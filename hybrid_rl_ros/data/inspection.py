@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybrid_rl_ros.data.frame_facts import FrameFacts, frame_facts
+from hybrid_rl_ros.data.frame_facts import FrameFacts, frame_facts, summed
 from hybrid_rl_ros.data.quality import NEGLIGIBLE, Quality, measure_quality
 from hybrid_rl_ros.data.replay_store import EpisodeSummary, ReplayStore
 from hybrid_rl_ros.data.specs import Dimension
@@ -54,8 +54,8 @@ class EpisodeFacts:
 class DimensionFacts:
     """One dimension of the state or of the executed actions over the whole store, in its unit.
 
-    at_low, at_high: shares of steps at the bounds or beyond. outside: share beyond by more than 1% of the range.
-    histogram: shares in equal bins from low to high, what is beyond in the first and the last.
+    at_low, at_high: shares of steps at a bound or beyond; saturated: at either. outside: share beyond by more than
+    1% of the range. histogram: shares in equal bins from low to high, what is beyond in the first and the last.
     """
 
     name: str
@@ -68,12 +68,9 @@ class DimensionFacts:
     at_low: float
     at_high: float
     outside: float
+    saturated: float
     constant: bool
     histogram: tuple[float, ...]
-
-    @property
-    def saturated(self) -> float:
-        return self.at_low + self.at_high
 
 
 @dataclass(frozen=True)
@@ -88,6 +85,7 @@ class StoreFacts:
     episodes: tuple[EpisodeFacts, ...]
     state: tuple[DimensionFacts, ...]
     action: tuple[DimensionFacts, ...]
+    cameras: dict[str, FrameFacts]
 
 
 def inspect_store(store: ReplayStore, on_progress: Callable[[int, int], None]) -> StoreFacts:
@@ -104,6 +102,7 @@ def inspect_store(store: ReplayStore, on_progress: Callable[[int, int], None]) -
         on_progress(done, store.steps)
     every = np.concatenate([np.empty(0, np.int64), *rows])
     records = store.records(every)
+    cameras = [image.camera for image in store.specs.observation.images] if episodes else []
     # An ended episode's last step has a zero in place of an action.
     acted = every[(records['terminal'] | records['truncated']) == 0]
     return StoreFacts(
@@ -115,6 +114,7 @@ def inspect_store(store: ReplayStore, on_progress: Callable[[int, int], None]) -
         episodes=tuple(episodes),
         state=_vector(store.specs.observation.state.dimensions, store.states(every)),
         action=_vector(store.specs.action.dimensions, store.actions(acted)),
+        cameras={camera: summed([episode.cameras[camera] for episode in episodes]) for camera in cameras},
     )
 
 
@@ -185,6 +185,7 @@ def _dimension(dimension: Dimension, values: np.ndarray) -> DimensionFacts:
         most=most if len(values) else 0.0,
         at_low=int((values <= low + tolerance).sum()) / count,
         at_high=int((values >= high - tolerance).sum()) / count,
+        saturated=int(((values <= low + tolerance) | (values >= high - tolerance)).sum()) / count,
         outside=int(((values < low - margin) | (values > high + margin)).sum()) / count,
         constant=len(values) > 1 and most - least <= tolerance,
         histogram=tuple((counts / count).tolist()),

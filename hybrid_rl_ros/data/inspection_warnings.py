@@ -8,8 +8,9 @@ from functools import partial
 import numpy as np
 
 from hybrid_rl_ros.data.inspection import DimensionFacts, EpisodeFacts, StoreFacts
+from hybrid_rl_ros.data.number_ranges import ranges_of
 
-NAMED = 5  # episodes with a line of their own before the rest of a kind share one
+NAMED = 5  # episodes of a kind with a line of their own; the rest share one
 SATURATED_SHARE = 0.25
 SWITCH_SHARE = 0.95  # this often at a bound, a dimension is an open-or-closed one
 OUTSIDE_SHARE = 0.01
@@ -52,8 +53,8 @@ def warnings_of(facts: StoreFacts) -> list[str]:
 
 def _listed(kind: str, found: list[tuple[int, str]]) -> list[str]:
     lines = [f'episode {number}: {line}' for number, line in found[:NAMED]]
-    if rest := [str(number) for number, _ in found[NAMED:]]:
-        lines.append(f'{len(rest)} more episodes with {kind}: {", ".join(rest)}')
+    if rest := [number for number, _ in found[NAMED:]]:
+        lines.append(f'{len(rest)} more episodes with {kind}: {ranges_of(rest)}')
     return lines
 
 
@@ -130,7 +131,7 @@ def _divergent(usual: float, episode: EpisodeFacts) -> str | None:
 
 def _duplicated(camera: str, episode: EpisodeFacts) -> str | None:
     frames = episode.cameras[camera]
-    if frames.longest_duplicated_run < DUPLICATED_RUN and frames.duplicated <= DUPLICATED_SHARE * (episode.steps - 1):
+    if frames.longest_duplicated_run < DUPLICATED_RUN and frames.duplicated_share <= DUPLICATED_SHARE:
         return None
     return f'{frames.duplicated} duplicated frames of camera {camera}, {frames.longest_duplicated_run} in a row'
 
