@@ -45,9 +45,7 @@ def choose(store: ReplayStore, choice: Choice) -> dict[int, str]:
     episodes = store.episodes()
     numbers = [episode.episode for episode in episodes]
     if unknown := sorted(choice.drop - set(numbers)):
-        raise UserError(
-            f'{store.folder}: no episode {ranges_of(unknown)} to drop; its episodes are {ranges_of(numbers)}'
-        )
+        raise UserError(f'{store.folder}: no episode {ranges_of(unknown)} to drop; it has {ranges_of(numbers)}')
     dropped: dict[int, str] = {}
     for episode in episodes:
         found = outcome_of(store.records(store.episode_rows(episode.episode)))
