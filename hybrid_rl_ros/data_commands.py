@@ -20,7 +20,7 @@ from hybrid_rl_ros.data.exchange.dataset import FORMATS, export_dataset, import_
 from hybrid_rl_ros.data.exchange.mapping import Mapping, load_mapping
 from hybrid_rl_ros.data.inspection import OUTCOMES, inspect_store
 from hybrid_rl_ros.data.replay_store import ReplayStore
-from hybrid_rl_ros.option_lists import fraction_in, numbers_in, parts_in, words_in
+from hybrid_rl_ros.option_values import fraction_in, numbers_in, parts_in, whole_in, words_in
 
 FRACTIONS = {
     'worst-divergence': 'the episodes with the highest action divergence',
@@ -59,11 +59,11 @@ def add_data_commands(commands: Any) -> None:
     choose.add_argument('--out', type=Path, required=True, help='folder of the new store')
     choose.add_argument('--drop', default='', metavar='3,7-9', help='episodes by number')
     choose.add_argument('--keep', default='', metavar='OUTCOMES', help=f'only these of {",".join(OUTCOMES)}')
-    choose.add_argument('--min-steps', type=int, default=0, metavar='N', help='drop shorter episodes')
+    choose.add_argument('--min-steps', default='0', metavar='N', help='drop shorter episodes')
     for name, what in FRACTIONS.items():
         choose.add_argument(f'--{name}', default='0', metavar='0.1', help=f'drop this fraction: {what}')
     choose.add_argument('--split', metavar='train=0.9,val=0.1', help='a store for each, in folders below --out')
-    choose.add_argument('--seed', type=int, default=0, help='of the split')
+    choose.add_argument('--seed', default='0', help='of the split')
     choose.set_defaults(call=_curate)
 
 
@@ -95,6 +95,8 @@ def _inspect(options: argparse.Namespace) -> int:
         sys.stdout.write(as_json(facts) + '\n')
     else:
         write_text(facts, sys.stdout)
+        if options.html:
+            sys.stdout.write(f'\n{options.html}\n')
     return 0
 
 
@@ -102,13 +104,12 @@ def _curate(options: argparse.Namespace) -> int:
     choice = Choice(
         drop=numbers_in('--drop', options.drop),
         keep=words_in('--keep', options.keep, OUTCOMES),
-        min_steps=options.min_steps,
-        **{
-            name.replace('-', '_'): fraction_in(f'--{name}', vars(options)[name.replace('-', '_')])
-            for name in FRACTIONS
-        },
+        min_steps=whole_in('--min-steps', options.min_steps),
+        worst_divergence=fraction_in('--worst-divergence', options.worst_divergence),
+        least_diverse=fraction_in('--least-diverse', options.least_diverse),
+        most_diverse=fraction_in('--most-diverse', options.most_diverse),
     )
-    split = Split(parts_in('--split', options.split), options.seed) if options.split else None
+    split = _split(options)
     with _progress('curate') as on_progress:
         curated = curate(options.store, options.out, choice, split, on_progress)
     for number, reason in curated.dropped.items():
@@ -116,6 +117,11 @@ def _curate(options: argparse.Namespace) -> int:
     for name, numbers in curated.parts.items():
         sys.stdout.write(f'{len(numbers)} episodes in {options.out / name}\n')
     return 0
+
+
+def _split(options: argparse.Namespace) -> Split | None:
+    seed = whole_in('--seed', options.seed)
+    return Split(parts_in('--split', options.split), seed) if options.split is not None else None
 
 
 @contextmanager

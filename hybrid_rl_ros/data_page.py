@@ -40,7 +40,7 @@ def write_page(store: ReplayStore, facts: StoreFacts, path: Path) -> None:
         ('Episodes', _episode_charts(facts.episodes) + _table(EPISODE_HEAD, map(episode_row, facts.episodes))),
         ('Actions', _dimensions(facts.action)),
         ('States', _dimensions(facts.state)),
-        ('Cameras', _table(CAMERA_HEAD, [row for episode in facts.episodes for row in camera_rows(episode)])),
+        ('Cameras', _table(CAMERA_HEAD, camera_rows(facts.cameras))),
         ('Frames', _contact_sheet(store, facts.episodes)),
     ]
     body = ''.join(f'<h2>{name}</h2>\n{content}\n' for name, content in sections)
@@ -112,6 +112,6 @@ def _image(frame: np.ndarray) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = ''.join('<tr>' + ''.join(f'<td>{html.escape(cell)}</td>' for cell in row) + '</tr>' for row in rows)
     if not lines:
-        return '<p>Nothing stands out.</p>'
+        return '<p>None.</p>'
     heads = ''.join(f'<th>{html.escape(cell)}</th>' for cell in head)
     return f'<table><tr>{heads}</tr>{lines}</table>'

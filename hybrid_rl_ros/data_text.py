@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from hybrid_rl_ros.data.frame_facts import FrameFacts
 from hybrid_rl_ros.data.inspection import DimensionFacts, EpisodeFacts, StoreFacts
 from hybrid_rl_ros.data.inspection_warnings import warnings_of
 
@@ -20,7 +21,10 @@ PLAIN_WIDTH = 200
 
 def as_json(facts: StoreFacts) -> str:
     """Every fact and the warnings, one object on one line."""
-    return json.dumps({'warnings': warnings_of(facts), **asdict(facts)})
+    plain = asdict(facts)
+    for episode in plain['episodes']:
+        episode['return'] = episode.pop('return_')
+    return json.dumps({'warnings': warnings_of(facts), **plain}, allow_nan=False)
 
 
 def write_text(facts: StoreFacts, file: TextIO) -> None:
@@ -35,9 +39,8 @@ def write_text(facts: StoreFacts, file: TextIO) -> None:
         console.print(f'and {hidden} more; --json and --html have them all', highlight=False)
     for name, dimensions in (('action', facts.action), ('state', facts.state)):
         _write_table(console, name, DIMENSION_HEAD, [dimension_row(dimension) for dimension in dimensions])
-    cameras = [row for episode in facts.episodes[:MOST_EPISODES] for row in camera_rows(episode)]
-    if cameras:
-        _write_table(console, 'cameras', CAMERA_HEAD, cameras)
+    if facts.cameras:
+        _write_table(console, 'cameras', CAMERA_HEAD, camera_rows(facts.cameras))
     console.print('\nto look at' if warnings_of(facts) else '\nnothing to look at', style='bold')
     for line in warnings_of(facts):
         console.print(f'  {line}', highlight=False, markup=False, soft_wrap=True)
@@ -45,7 +48,7 @@ def write_text(facts: StoreFacts, file: TextIO) -> None:
 
 EPISODE_HEAD = ('episode', 'outcome', 'steps', 'return', 's', 'Hz', 'gaps', 'teleop', 'divergence', 'diversity')
 DIMENSION_HEAD = ('', 'unit', 'low', 'high', 'min', 'mean', 'max', 'at low', 'at high', 'outside', 'low to high')
-CAMERA_HEAD = ('camera', 'episode', 'duplicated', 'in a row', 'black', 'overexposed')
+CAMERA_HEAD = ('', 'frames', 'duplicated', 'share', 'in a row', 'black', 'overexposed')
 
 
 def overview(facts: StoreFacts) -> list[tuple[str, str]]:
@@ -96,13 +99,14 @@ def dimension_row(dimension: DimensionFacts) -> list[str]:
     ]
 
 
-def camera_rows(episode: EpisodeFacts) -> list[list[str]]:
-    """Rows under CAMERA_HEAD for the cameras that have something to say."""
-    return [
-        [camera, str(episode.episode), *(str(count) for count in asdict(frames).values())]
-        for camera, frames in episode.cameras.items()
-        if any(asdict(frames).values())
-    ]
+def camera_rows(cameras: dict[str, FrameFacts]) -> list[list[str]]:
+    """Rows under CAMERA_HEAD."""
+    rows = []
+    for camera, frames in cameras.items():
+        share = f'{frames.duplicated_share:.1%}'
+        counts = (frames.longest_duplicated_run, frames.black, frames.overexposed)
+        rows.append([camera, str(frames.frames), str(frames.duplicated), share, *map(str, counts)])
+    return rows
 
 
 def sparkline(shares: tuple[float, ...]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hybrid_rl_ros.data.inspection import outcome_of
+from hybrid_rl_ros.data.number_ranges import ranges_of
 from hybrid_rl_ros.data.quality import StoreQuality, measure_quality
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.errors import UserError
@@ -44,7 +45,7 @@ def choose(store: ReplayStore, choice: Choice) -> dict[int, str]:
     episodes = store.episodes()
     numbers = [episode.episode for episode in episodes]
     if unknown := sorted(choice.drop - set(numbers)):
-        raise UserError(f'{store.folder}: has no episode {_listed(unknown)} to drop; expected of {_listed(numbers)}')
+        raise UserError(f'{store.folder}: no episode {ranges_of(unknown)} to drop; it has {ranges_of(numbers)}')
     dropped: dict[int, str] = {}
     for episode in episodes:
         found = outcome_of(store.records(store.episode_rows(episode.episode)))
@@ -101,11 +102,3 @@ def _extreme(values: dict[int, float | None], fraction: float, highest: bool) ->
     measured = [(number, value) for number, value in values.items() if value is not None]
     measured.sort(key=lambda item: item[1], reverse=highest)
     return measured[: int(fraction * len(values) + ROUNDING)]
-
-
-def _listed(numbers: list[int]) -> str:
-    """Like 0-9, 12."""
-    ordered = sorted(numbers)
-    starts = [n for n in ordered if n - 1 not in set(ordered)]
-    ends = [n for n in ordered if n + 1 not in set(ordered)]
-    return ', '.join(str(a) if a == b else f'{a}-{b}' for a, b in zip(starts, ends)) or 'none'

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -52,8 +51,13 @@ def curate(
                 for _ in _copied(store, numbers, unfinished / name):
                     done += 1
                     on_progress(done, total)
-            record: dict[str, Any] = {'source': str(source), 'choice': _plain(choice), 'dropped': dropped}
-            record |= {'split': split and asdict(split), 'parts': parts}
+            record = {
+                'source': str(source),
+                'choice': _plain(choice),
+                'split': asdict(split) if split else None,
+                'dropped': dropped,
+                'parts': parts,
+            }
             (unfinished / 'curated.json').write_text(json.dumps(record, indent=1) + '\n')
     return Curated(dropped, parts)
 

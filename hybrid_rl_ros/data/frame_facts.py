@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,16 +18,21 @@ BRIGHT_SHARE = 0.5
 
 @dataclass(frozen=True)
 class FrameFacts:
-    """One camera in one episode; `duplicated` counts frames identical to the one before them.
+    """One camera in one episode or more; `duplicated` counts frames identical to the one before them in the episode.
 
-    longest_duplicated_run: most such frames in a row. black: mean below 10 of 255. overexposed: more than half of the
+    longest_duplicated_run: most of these in a row. black: mean below 10 of 255. overexposed: more than half of the
     values at 250 or above.
     """
 
+    frames: int
     duplicated: int
     longest_duplicated_run: int
     black: int
     overexposed: int
+
+    @property
+    def duplicated_share(self) -> float:
+        return self.duplicated / max(1, self.frames)
 
 
 def frame_facts(store: ReplayStore, camera: str, rows: np.ndarray) -> FrameFacts:
@@ -42,7 +47,18 @@ def frame_facts(store: ReplayStore, camera: str, rows: np.ndarray) -> FrameFacts
         same.append(_same_as_before(frames if last is None else np.concatenate([last, frames])))
         last = frames[-1:]
     repeated = np.concatenate([np.zeros(0, bool), *same])
-    return FrameFacts(int(repeated.sum()), longest_run(repeated), black, overexposed)
+    return FrameFacts(len(rows), int(repeated.sum()), longest_run(repeated), black, overexposed)
+
+
+def summed(facts: Sequence[FrameFacts]) -> FrameFacts:
+    """The facts of one camera over all the episodes given."""
+    return FrameFacts(
+        frames=sum(each.frames for each in facts),
+        duplicated=sum(each.duplicated for each in facts),
+        longest_duplicated_run=max(each.longest_duplicated_run for each in facts),
+        black=sum(each.black for each in facts),
+        overexposed=sum(each.overexposed for each in facts),
+    )
 
 
 def read_in_chunks(store: ReplayStore, camera: str, rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybrid_rl_ros.data.frame_facts import FrameFacts, frame_facts
+from hybrid_rl_ros.data.frame_facts import FrameFacts, frame_facts, summed
 from hybrid_rl_ros.data.quality import NEGLIGIBLE, Quality, measure_quality
 from hybrid_rl_ros.data.replay_store import EpisodeSummary, ReplayStore
 from hybrid_rl_ros.data.specs import Dimension
@@ -15,15 +15,16 @@ from hybrid_rl_ros.data.specs import Dimension
 OUTCOMES = ('success', 'failure', 'truncated', 'cut')
 GAP_PERIODS = 1.5
 BINS = 16
+OUTSIDE_MARGIN = 0.01  # of the range: a velocity that overshoots its limit by less is no mistake
 
 
 @dataclass(frozen=True)
 class EpisodeFacts:
     """One episode. outcome `cut`: neither terminal nor truncated, the recording broke off.
 
-    gaps: steps that come more than 1.5 of the store's periods after the one before. lost_steps: steps missing from the
-    files inside the episode. still_states: steps whose whole state is that of the step before. early_ends: steps
-    marked terminal or truncated before the last. rewarded_steps: steps arrived at with a reward other than 0, and
+    gaps: steps that come more than 1.5 of the store's periods after the one before. lost_steps: steps missing from
+    the files inside the episode. still_states: steps whose whole state is that of the step before. early_ends:
+    steps marked terminal or truncated before the last. rewarded_steps: steps arrived at with a reward other than 0, and
     rewarded_early without the last. unearned_reward: the first step's, at which no transition arrives.
     idle_end: the last step of an ended episode has the zero action; None where there is no end.
     """
@@ -53,8 +54,8 @@ class EpisodeFacts:
 class DimensionFacts:
     """One dimension of the state or of the executed actions over the whole store, in its unit.
 
-    at_low, at_high: share of steps at the bounds. outside: share beyond them. histogram: shares of steps in equal bins
-    from low to high, what is outside in the first and the last.
+    at_low, at_high: shares of steps at a bound or beyond; saturated: at either. outside: share beyond by more than
+    1% of the range. histogram: shares in equal bins from low to high, what is beyond in the first and the last.
     """
 
     name: str
@@ -67,12 +68,9 @@ class DimensionFacts:
     at_low: float
     at_high: float
     outside: float
+    saturated: float
     constant: bool
     histogram: tuple[float, ...]
-
-    @property
-    def saturated(self) -> float:
-        return self.at_low + self.at_high
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,7 @@ class StoreFacts:
     episodes: tuple[EpisodeFacts, ...]
     state: tuple[DimensionFacts, ...]
     action: tuple[DimensionFacts, ...]
+    cameras: dict[str, FrameFacts]
 
 
 def inspect_store(store: ReplayStore, on_progress: Callable[[int, int], None]) -> StoreFacts:
@@ -103,6 +102,7 @@ def inspect_store(store: ReplayStore, on_progress: Callable[[int, int], None]) -
         on_progress(done, store.steps)
     every = np.concatenate([np.empty(0, np.int64), *rows])
     records = store.records(every)
+    cameras = [image.camera for image in store.specs.observation.images] if episodes else []
     # An ended episode's last step has a zero in place of an action.
     acted = every[(records['terminal'] | records['truncated']) == 0]
     return StoreFacts(
@@ -114,6 +114,7 @@ def inspect_store(store: ReplayStore, on_progress: Callable[[int, int], None]) -
         episodes=tuple(episodes),
         state=_vector(store.specs.observation.state.dimensions, store.states(every)),
         action=_vector(store.specs.action.dimensions, store.actions(acted)),
+        cameras={camera: summed([episode.cameras[camera] for episode in episodes]) for camera in cameras},
     )
 
 
@@ -168,7 +169,7 @@ def _vector(dimensions: tuple[Dimension, ...], values: np.ndarray) -> tuple[Dime
 
 def _dimension(dimension: Dimension, values: np.ndarray) -> DimensionFacts:
     low, high = float(np.float32(dimension.low)), float(np.float32(dimension.high))
-    tolerance = NEGLIGIBLE * (high - low)
+    tolerance, margin = NEGLIGIBLE * (high - low), OUTSIDE_MARGIN * (high - low)
     values = values.astype(np.float64)
     least, most = float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
     edges = np.linspace(low, high, BINS + 1) if high > low else np.linspace(low - 0.5, low + 0.5, BINS + 1)
@@ -182,9 +183,10 @@ def _dimension(dimension: Dimension, values: np.ndarray) -> DimensionFacts:
         least=least if len(values) else 0.0,
         mean=float(values.mean()) if len(values) else 0.0,
         most=most if len(values) else 0.0,
-        at_low=int((np.abs(values - low) <= tolerance).sum()) / count,
-        at_high=int((np.abs(values - high) <= tolerance).sum()) / count,
-        outside=int(((values < low - tolerance) | (values > high + tolerance)).sum()) / count,
+        at_low=int((values <= low + tolerance).sum()) / count,
+        at_high=int((values >= high - tolerance).sum()) / count,
+        saturated=int(((values <= low + tolerance) | (values >= high - tolerance)).sum()) / count,
+        outside=int(((values < low - margin) | (values > high + margin)).sum()) / count,
         constant=len(values) > 1 and most - least <= tolerance,
         histogram=tuple((counts / count).tolist()),
     )

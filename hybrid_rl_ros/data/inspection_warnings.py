@@ -8,8 +8,9 @@ from functools import partial
 import numpy as np
 
 from hybrid_rl_ros.data.inspection import DimensionFacts, EpisodeFacts, StoreFacts
+from hybrid_rl_ros.data.number_ranges import ranges_of
 
-NAMED = 5  # episodes with a line of their own before the rest of a kind share one
+NAMED = 5  # episodes of a kind with a line of their own; the rest share one
 SATURATED_SHARE = 0.25
 SWITCH_SHARE = 0.95  # this often at a bound, a dimension is an open-or-closed one
 OUTSIDE_SHARE = 0.01
@@ -38,12 +39,12 @@ def warnings_of(facts: StoreFacts) -> list[str]:
     if _pays_at_the_end(facts):
         checks.append(('early reward', _paid_early))
     if (usual := _usual_divergence(facts)) is not None:
-        checks.append(('high action divergence', partial(_divergent, usual=usual)))
+        checks.append(('high action divergence', partial(_divergent, usual)))
     for camera in sorted({camera for episode in facts.episodes for camera in episode.cameras}):
         checks += [
-            (f'duplicated frames of camera {camera}', partial(_duplicated, camera=camera)),
-            (f'black frames of camera {camera}', partial(_black, camera=camera)),
-            (f'overexposed frames of camera {camera}', partial(_overexposed, camera=camera)),
+            (f'duplicated frames of camera {camera}', partial(_duplicated, camera)),
+            (f'black frames of camera {camera}', partial(_black, camera)),
+            (f'overexposed frames of camera {camera}', partial(_overexposed, camera)),
         ]
     for kind, check in checks:
         lines += _listed(kind, [(e.episode, line) for e in facts.episodes if (line := check(e))])
@@ -52,8 +53,8 @@ def warnings_of(facts: StoreFacts) -> list[str]:
 
 def _listed(kind: str, found: list[tuple[int, str]]) -> list[str]:
     lines = [f'episode {number}: {line}' for number, line in found[:NAMED]]
-    if rest := [str(number) for number, _ in found[NAMED:]]:
-        lines.append(f'{len(rest)} more episodes with {kind}: {", ".join(rest)}')
+    if rest := [number for number, _ in found[NAMED:]]:
+        lines.append(f'{len(rest)} more episodes with {kind}: {ranges_of(rest)}')
     return lines
 
 
@@ -95,9 +96,7 @@ def _unearned(episode: EpisodeFacts) -> str | None:
 
 
 def _acting_end(episode: EpisodeFacts) -> str | None:
-    return (
-        'an action other than zero at its last step, which is not learned from' if episode.idle_end is False else None
-    )
+    return None if episode.idle_end is not False else 'an action at its last step, from which nothing is executed'
 
 
 def _still(episode: EpisodeFacts) -> str | None:
@@ -123,25 +122,25 @@ def _usual_divergence(facts: StoreFacts) -> float | None:
     return float(np.median(known)) if len(known) >= FEWEST_TO_COMPARE else None
 
 
-def _divergent(episode: EpisodeFacts, usual: float) -> str | None:
+def _divergent(usual: float, episode: EpisodeFacts) -> str | None:
     found = episode.quality.action_divergence
     if found is None or not found > DIVERGENT_TIMES * usual:
         return None
     return f'action divergence {found:.3g}, where the median episode has {usual:.3g}'
 
 
-def _duplicated(episode: EpisodeFacts, camera: str) -> str | None:
+def _duplicated(camera: str, episode: EpisodeFacts) -> str | None:
     frames = episode.cameras[camera]
-    if frames.longest_duplicated_run < DUPLICATED_RUN and frames.duplicated <= DUPLICATED_SHARE * (episode.steps - 1):
+    if frames.longest_duplicated_run < DUPLICATED_RUN and frames.duplicated_share <= DUPLICATED_SHARE:
         return None
     return f'{frames.duplicated} duplicated frames of camera {camera}, {frames.longest_duplicated_run} in a row'
 
 
-def _black(episode: EpisodeFacts, camera: str) -> str | None:
+def _black(camera: str, episode: EpisodeFacts) -> str | None:
     count = episode.cameras[camera].black
     return f'{count} black frames of camera {camera}' if count else None
 
 
-def _overexposed(episode: EpisodeFacts, camera: str) -> str | None:
+def _overexposed(camera: str, episode: EpisodeFacts) -> str | None:
     count = episode.cameras[camera].overexposed
     return f'{count} overexposed frames of camera {camera}' if count else None

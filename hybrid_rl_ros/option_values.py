@@ -1,4 +1,4 @@
-"""Options of the command line that hold a list: `3,7-9`, `success,cut`, `train=0.9,val=0.1`."""
+"""What options of the command line hold: `3,7-9`, `success,cut`, `0.1`, `train=0.9,val=0.1`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ def numbers_in(option: str, text: str) -> frozenset[int]:
         if last < first:
             raise UserError(f'{option}: the range {item} ends before it begins')
         if last - first >= MOST_NUMBERS:
-            raise UserError(
-                f'{option}: the range {item} has {last - first + 1} numbers, expected at most {MOST_NUMBERS}'
-            )
+            raise UserError(f'{option}: the range {item} is longer than {MOST_NUMBERS}')
         numbers.update(range(first, last + 1))
     return frozenset(numbers)
 
@@ -33,6 +31,13 @@ def words_in(option: str, text: str, allowed: Sequence[str]) -> frozenset[str]:
         if item not in allowed:
             raise UserError(f'{option}: {item!r}, expected one or more of {",".join(allowed)}')
     return frozenset(items)
+
+
+def whole_in(option: str, text: str) -> int:
+    """A whole number from 0 up. Raises UserError."""
+    if not re.fullmatch(r'\d+', text):
+        raise UserError(f'{option}: {text!r}, expected a whole number from 0 up')
+    return int(text)
 
 
 def fraction_in(option: str, text: str) -> float:
