@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 LIFT = str(CONFIG / 'sim_lift.yaml')
 CAMERAS = 'observation.cameras={front: {width: 32, height: 24}, wrist: {width: 32, height: 24}}'
+COMMANDS = '/joint_trajectory_controller/joint_trajectory'
 BAG = [*SMALL, 'bag.write=true', 'sac.demo_ratio=0']
 
 
@@ -101,10 +102,8 @@ def test_a_recorder_that_is_killed_costs_neither_the_run_nor_what_it_had_written
 def test_what_the_queue_has_no_room_for_is_counted_and_the_run_loses_nothing(tmp_path):
     """A queue that is smaller than one picture, as behind a disk that stands still."""
     run = tmp_path / 'run'
-    process = hybrid_rl(
-        *('train', '--config', LIFT, '--run', str(run)),
-        *overrides(*BAG, CAMERAS, 'bag.queue_mb=0.002', 'eval.episodes=0'),
-    )
+    settings = overrides(*BAG, CAMERAS, 'bag.queue_mb=0.002', 'eval.episodes=0')
+    process = hybrid_rl('train', '--config', LIFT, '--run', str(run), *settings)
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 0, errors
     counters = node_status(run, 'bag_node')['counters']
