@@ -98,9 +98,8 @@ def _require_whole(store: ReplayStore, number: int) -> None:
     """A copy has no place for a missing step: its neighbours would become a transition that never was."""
     sequence = store.sequence_at(store.episode_rows(number))
     if (missing := int((np.diff(sequence) - 1).sum())) > 0:
-        raise UserError(
-            f'{store.folder}: episode {number}: {missing} steps are lost inside it; leave it out with --drop'
-        )
+        where = f'{store.folder}: episode {number}'
+        raise UserError(f'{where}: {missing} of its steps are lost inside it; leave it out with --drop {number}')
 
 
 def _plain(choice: Choice) -> dict[str, object]:

@@ -11,6 +11,7 @@ from hybrid_rl_ros.data.frame_facts import FrameFacts, frame_facts, summed
 from hybrid_rl_ros.data.quality import NEGLIGIBLE, Quality, measure_quality
 from hybrid_rl_ros.data.replay_store import EpisodeSummary, ReplayStore
 from hybrid_rl_ros.data.specs import Dimension
+from hybrid_rl_ros.errors import UserError
 
 OUTCOMES = ('success', 'failure', 'truncated', 'cut')
 GAP_PERIODS = 1.5
@@ -89,7 +90,12 @@ class StoreFacts:
 
 
 def inspect_store(store: ReplayStore, on_progress: Callable[[int, int], None]) -> StoreFacts:
-    """Go through the whole store once, images a few at a time; `on_progress(steps done, steps)` follows it."""
+    """Go through the whole store once, images a few at a time; `on_progress(steps done, steps)` follows it.
+
+    Raises UserError if there is no step.
+    """
+    if not store.steps:
+        raise UserError(f'{store.folder}: holds no steps to inspect')
     quality = measure_quality(store)
     summaries = store.episodes()
     rows = [store.episode_rows(summary.episode) for summary in summaries]
@@ -102,7 +108,7 @@ def inspect_store(store: ReplayStore, on_progress: Callable[[int, int], None]) -
         on_progress(done, store.steps)
     every = np.concatenate([np.empty(0, np.int64), *rows])
     records = store.records(every)
-    cameras = [image.camera for image in store.specs.observation.images] if episodes else []
+    cameras = [image.camera for image in store.specs.observation.images]
     # An ended episode's last step has a zero in place of an action.
     acted = every[(records['terminal'] | records['truncated']) == 0]
     return StoreFacts(

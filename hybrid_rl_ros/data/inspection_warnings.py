@@ -13,12 +13,12 @@ from hybrid_rl_ros.data.number_ranges import ranges_of
 NAMED = 5  # episodes of a kind with a line of their own; the rest share one
 SATURATED_SHARE = 0.25
 SWITCH_SHARE = 0.95  # this often at a bound, a dimension is an open-or-closed one
-OUTSIDE_SHARE = 0.01
+OUTSIDE_SHARE = 0.05
 STILL_SHARE = 0.25
 DUPLICATED_SHARE = 0.05
 DUPLICATED_RUN = 3
 SPARSE_SHARE = 0.8
-DIVERGENT_TIMES = 3.0
+DIVERGENT_TIMES = 2.0
 FEWEST_TO_COMPARE = 5
 
 Check = Callable[[EpisodeFacts], str | None]
@@ -28,7 +28,7 @@ def warnings_of(facts: StoreFacts) -> list[str]:
     """Of the dimensions first, then of the episodes, kind by kind."""
     lines = [*_of_dimensions('state', facts.state), *_of_dimensions('action', facts.action)]
     checks: list[tuple[str, Check]] = [
-        ('cut off', _cut),
+        ('no end', _cut),
         ('lost steps', _lost),
         ('gaps', _gap),
         ('an end inside', _early_end),
@@ -79,15 +79,16 @@ def _cut(episode: EpisodeFacts) -> str | None:
 
 
 def _lost(episode: EpisodeFacts) -> str | None:
-    return f'{episode.lost_steps} steps lost inside' if episode.lost_steps else None
+    return f'{_many(episode.lost_steps, "step")} lost inside' if episode.lost_steps else None
 
 
 def _gap(episode: EpisodeFacts) -> str | None:
-    return f'{episode.gaps} gaps in time, the longest {episode.longest_gap_s:.3g} s' if episode.gaps else None
+    return f'{_many(episode.gaps, "gap")} in time, up to {episode.longest_gap_s:.3g} s' if episode.gaps else None
 
 
 def _early_end(episode: EpisodeFacts) -> str | None:
-    return f'{episode.early_ends} ends (terminal or truncated) before its last step' if episode.early_ends else None
+    count = episode.early_ends
+    return f'{_many(count, "step")} before its last marked terminal or truncated' if count else None
 
 
 def _unearned(episode: EpisodeFacts) -> str | None:
@@ -114,7 +115,7 @@ def _pays_at_the_end(facts: StoreFacts) -> bool:
 
 def _paid_early(episode: EpisodeFacts) -> str | None:
     count = episode.rewarded_early
-    return f'{count} steps with a reward before its last, unlike most episodes' if count else None
+    return f'{_many(count, "step")} before its last with a reward, unlike most episodes' if count else None
 
 
 def _usual_divergence(facts: StoreFacts) -> float | None:
@@ -133,14 +134,19 @@ def _duplicated(camera: str, episode: EpisodeFacts) -> str | None:
     frames = episode.cameras[camera]
     if frames.longest_duplicated_run < DUPLICATED_RUN and frames.duplicated_share <= DUPLICATED_SHARE:
         return None
-    return f'{frames.duplicated} duplicated frames of camera {camera}, {frames.longest_duplicated_run} in a row'
+    count = _many(frames.duplicated, 'duplicated frame')
+    return f'{count} of camera {camera}, {frames.longest_duplicated_run} in a row'
 
 
 def _black(camera: str, episode: EpisodeFacts) -> str | None:
     count = episode.cameras[camera].black
-    return f'{count} black frames of camera {camera}' if count else None
+    return f'{_many(count, "black frame")} of camera {camera}' if count else None
 
 
 def _overexposed(camera: str, episode: EpisodeFacts) -> str | None:
     count = episode.cameras[camera].overexposed
-    return f'{count} overexposed frames of camera {camera}' if count else None
+    return f'{_many(count, "overexposed frame")} of camera {camera}' if count else None
+
+
+def _many(count: int, what: str) -> str:
+    return f'{count} {what}' if count == 1 else f'{count} {what}s'
