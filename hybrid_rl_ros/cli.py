@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument('--out', type=Path, required=True)
     record.add_argument('--expert', help="name of a task's scripted expert")
     record.add_argument('--noise', type=float, default=0.0, help="the expert's noise, a fraction of the action range")
-    record.add_argument('--teleop', help='a device (comes with a later version)')
+    record.add_argument('--teleop', metavar='DEVICE', help='a file of config/teleop/ by its name, or a path')
     _add_set(record)
     record.set_defaults(call=_record)
 
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument('name', choices=['learner', 'inference', 'replay', 'transport', 'loop'])
     bench.add_argument('--json', action='store_true')
     bench.add_argument('--seconds', type=float, default=60.0, help='length of the real-time part')
+    bench.add_argument('--steps', type=_positive, help='steps that bench replay holds (default: 8000, some 2.9 GB)')
     bench.set_defaults(call=_bench)
 
     doctor = commands.add_parser('doctor', help='what is wrong with this set-up, and the mend')
@@ -117,8 +118,10 @@ def _eval(options: argparse.Namespace) -> int:
 def _record(options: argparse.Namespace) -> int:
     from hybrid_rl_ros.runs import record
 
-    if options.teleop or not options.expert:
-        raise UserError('record: name a scripted expert with --expert; teleoperation comes with a later version')
+    if (options.teleop is None) == (options.expert is None):
+        raise UserError('record: name who acts: a person with --teleop DEVICE, or a scripted expert with --expert TASK')
+    if options.teleop:
+        options.overrides.append(f'teleop.device={options.teleop}')
     record(options.config, options.overrides, options.episodes, options.out, options.expert, options.noise)
     return 0
 
@@ -148,6 +151,11 @@ def _bench(options: argparse.Namespace) -> int:
         from hybrid_rl_ros.bench_inference import bench_inference
 
         bench_inference(options.json)
+        return 0
+    if options.name == 'replay':
+        from hybrid_rl_ros.bench_replay import bench_replay
+
+        bench_replay(options.json, options.steps)
         return 0
     if options.name != 'loop':
         return _not_yet(f'bench {options.name}', 'this figure')
