@@ -135,7 +135,10 @@ def test_statistics_are_those_of_the_columns(tmp_path):
     for name, expected in {'min': states.min(0), 'mean': states.mean(0), 'std': states.std(0)}.items():
         np.testing.assert_allclose(stats['observation.state'][name], expected, rtol=1e-9)
     image = stats['observation.images.front']
-    np.testing.assert_allclose(np.ravel(image['std']), images.std(axis=(0, 1, 2)), rtol=1e-9)
+    axes = (0, 1, 2)
+    figures = {'min': images.min(axes), 'max': images.max(axes), 'mean': images.mean(axes), 'std': images.std(axes)}
+    for name, expected in figures.items():
+        np.testing.assert_allclose(np.ravel(image[name]), expected, rtol=1e-9)
     assert np.shape(image['mean']) == (3, 1, 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from hybrid_rl_ros.data.exchange.lerobot_layout import (
     FileNumber,
     camera_key,
 )
-from hybrid_rl_ros.data.exchange.lerobot_stats import RunningStats
+from hybrid_rl_ros.data.exchange.lerobot_stats import ColumnStats, ImageStats
 from hybrid_rl_ros.data.exchange.video import PIXELS
 from hybrid_rl_ros.data.specs import ImageSpec, Specs
 
@@ -68,7 +69,7 @@ def write_meta(
     rate: int,
     task: str,
     episodes: list[dict[str, Any]],
-    stats: dict[str, RunningStats],
+    stats: Mapping[str, ColumnStats | ImageStats],
 ) -> None:
     info = {
         'codebase_version': VERSION,

@@ -13,7 +13,7 @@ from hybrid_rl_ros.data.exchange.dataset import Progress
 from hybrid_rl_ros.data.exchange.lerobot_files import DataFiles, VideoFiles
 from hybrid_rl_ros.data.exchange.lerobot_layout import camera_key
 from hybrid_rl_ros.data.exchange.lerobot_meta import features_of, write_meta
-from hybrid_rl_ros.data.exchange.lerobot_stats import RunningStats
+from hybrid_rl_ros.data.exchange.lerobot_stats import ColumnStats, ImageStats
 from hybrid_rl_ros.data.exchange.segments import Segment, segments
 from hybrid_rl_ros.data.replay_store import ReplayStore
 
@@ -27,7 +27,7 @@ def export(
     rate = _rate_hz(store)
     task = store.folder.name.replace('_', ' ')
     features = features_of(store.specs, rate)
-    stats = {key: RunningStats(is_image=feature['dtype'] == 'video') for key, feature in features.items()}
+    stats = {key: ImageStats() if value['dtype'] == 'video' else ColumnStats() for key, value in features.items()}
     episodes: list[dict[str, Any]] = []
     index = 0
     with ExitStack() as stack:
