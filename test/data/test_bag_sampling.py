@@ -152,6 +152,7 @@ def test_pictures_come_compressed_in_any_encoding_and_are_resized_as_live(tmp_pa
 @pytest.mark.parametrize(
     ('change', 'complaint'),
     [
+        ({'action': {}}, 'the mapping names no action'),
         ({'bag': {}}, 'sampling a bag needs bag.rate_hz in the mapping'),
         ({'state': {'elbow': '/joint_state:elbow.position'}}, 'no topic /joint_state; the nearest is /joint_states'),
         (

@@ -47,6 +47,8 @@ def open_sampled(bags: list[Bag], specs: Specs | None, mapping: Mapping) -> Sour
     """The bags' steps at `mapping.bag.rate_hz`. Raises UserError, also while the steps are read."""
     if mapping.bag.rate_hz is None:
         raise UserError(f'{bags[0].path}: sampling a bag needs bag.rate_hz in the mapping, the control rate in Hz')
+    if not mapping.action:
+        raise UserError(f'{bags[0].path}: the mapping names no action; expected one or more under action')
     samplers = [_Sampler(bag, mapping) for bag in bags]
     count, state, action = 0, VectorRange(), VectorRange()
     for sampler in samplers:

@@ -32,11 +32,11 @@ NOT_ACTION = ('by/', 'moved/', 'limited/', 'latent/')
 def open_source(path: Path, specs: Specs | None, mapping: Mapping) -> Source:
     """The bag, or the folder of bags, at `path`. Raises UserError, also while the steps are read.
 
-    With names in the mapping's `state` or `action` the bag is sampled (bag_sampling.py); otherwise it is a recording
-    of our own graph, and gives the steps that the graph itself stored.
+    With names in the mapping the bag is sampled (bag_sampling.py); otherwise it is a recording of our own graph, and
+    gives the steps that the graph itself stored.
     """
     bags = open_bags(path)
-    if mapping.state or mapping.action:
+    if mapping.state or mapping.action or mapping.cameras:
         return open_sampled(bags, specs, mapping)
     recordings = [_Recording(bag, mapping.bag.namespace) for bag in bags]
     specs = specs or recordings[0].specs()
