@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument('name', choices=['learner', 'inference', 'replay', 'transport', 'loop'])
     bench.add_argument('--json', action='store_true')
     bench.add_argument('--seconds', type=float, default=60.0, help='length of the real-time part')
+    bench.add_argument('--steps', type=_positive, help='steps that bench replay holds (default: 8000, some 2.9 GB)')
     bench.set_defaults(call=_bench)
 
     doctor = commands.add_parser('doctor', help='what is wrong with this set-up, and the mend')
@@ -150,6 +151,11 @@ def _bench(options: argparse.Namespace) -> int:
         from hybrid_rl_ros.bench_inference import bench_inference
 
         bench_inference(options.json)
+        return 0
+    if options.name == 'replay':
+        from hybrid_rl_ros.bench_replay import bench_replay
+
+        bench_replay(options.json, options.steps)
         return 0
     if options.name != 'loop':
         return _not_yet(f'bench {options.name}', 'this figure')

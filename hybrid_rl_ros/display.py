@@ -72,7 +72,7 @@ def _facts(run: Path, config: Config, role: str, rates: _Rates, bringup: Bringup
     if teleop := counters.get('executed_teleop', 0):
         facts['by a person'] = f'{teleop / steps:.0%}'
     rate = success_rate(episodes, WINDOW)
-    if rate is not None:
+    if rate is not None and role != 'record':
         facts[f'success (last {len(window)})'] = f'{rate:.2f}'
         facts['return'] = f'{sum(episode["return"] for episode in window) / len(window):.2f}'
     facts['steps/s'] = f'{rates.of("steps", steps):.1f}'

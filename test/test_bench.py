@@ -11,8 +11,8 @@ import pytest
 from hybrid_rl_ros.bench_result import FIELDS, bench_result, bench_row, write_result
 
 
-def bench(name: str) -> dict:
-    command = [sys.executable, '-m', 'hybrid_rl_ros.cli', 'bench', name, '--json']
+def bench(name: str, *options: str) -> dict:
+    command = [sys.executable, '-m', 'hybrid_rl_ros.cli', 'bench', name, '--json', *options]
     result = subprocess.run(command, capture_output=True, text=True, timeout=150)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
@@ -34,3 +34,26 @@ def test_bench_inference_prints_one_object_with_p50_and_p99_of_every_actor():
     timed = {row['name'] for row in result['rows'] if row['peer'] == 'PyTorch eager'}
     for actor in ('MLP actor, state only', 'two-camera actor, 64x64', 'two-camera actor, 128x128'):
         assert {f'{actor}, {how}, {p}' for how in ('mode', 'sampled') for p in ('p50', 'p99')} <= timed
+
+
+@pytest.mark.slow
+def test_bench_replay_compares_the_same_batches_with_stable_baselines3():
+    pytest.importorskip('stable_baselines3')
+    result = bench('replay', '--steps', '600')
+    rows = {row['name']: row for row in result['rows']}
+    assert result['bench'] == 'replay'
+    assert all(set(FIELDS) <= row.keys() and row['ours_ms'] > 0 for row in rows.values())
+    against = rows['sb3 DictReplayBuffer']
+    assert against['peer'] == 'sb3 DictReplayBuffer' and against['threads'] >= 1
+    assert against['bytes_per_step'] < 0.51 * against['peer_bytes_per_step']
+    assert {'append one step', 'open 100000 steps of 2x128x128', 'batch of 256 without frames'} <= rows.keys()
+
+
+def test_bench_replay_without_its_peer_or_without_room_says_so_in_one_line():
+    pytest.importorskip('stable_baselines3')
+    absent = "import sys; sys.modules['stable_baselines3'] = None; "
+    call = 'from hybrid_rl_ros.cli import main; main(["bench", "replay", "--steps", "999999999"])'
+    for script, complaint in ((absent + call, 'pip install stable-baselines3'), (call, 'name fewer with --steps')):
+        done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
+        assert done.returncode == 2
+        assert done.stderr.count('\n') == 1 and complaint in done.stderr

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hybrid_rl_ros.data.episode_summary import EpisodeSummary, summaries
+from hybrid_rl_ros.data.row_index import RowIndex
 from hybrid_rl_ros.data.specs import Observation, Specs
 from hybrid_rl_ros.data.step import Step
 from hybrid_rl_ros.data.store_files import ROW, StoreFiles
@@ -28,26 +30,12 @@ class Transitions:
     next_images: dict[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class EpisodeSummary:
-    """One episode as far as it is held: `steps` counts observations, `return_` sums the reward of arrivals held."""
-
-    episode: int
-    first_sequence: int
-    steps: int
-    transitions: int
-    return_: float
-    terminal: bool
-    truncated: bool
-    interventions: int
-
-
 class ReplayStore:
     """Demonstrations or experience. One writer and any number of readers, which see new steps on `refresh`.
 
     A transition is a pair of rows with consecutive sequence numbers in one episode: never across a gap, an episode's
-    end, a restart, or the front of the ring. A reader of a full ring that is being written must refresh often: its
-    oldest rows are overwritten under it.
+    end, a restart, or the front of the ring. A full ring drops its oldest episode whole (row_index.py says when not).
+    A reader of a full ring that is being written must refresh often: its oldest rows are overwritten under it.
     """
 
     def __init__(self, files: StoreFiles) -> None:
@@ -81,41 +69,27 @@ class ReplayStore:
 
     def refresh(self) -> None:
         """Rebuild the index from the files: at opening, and for a reader to see what was written since."""
-        self._rows = self._files.read_records()
-        numbers = self._rows['sequence']
-        self._sequence = int(numbers.max())
-        # Left behind where a row was lost: older than the ring reaches back.
-        self._rows[numbers <= max(0, self._sequence - self.capacity)] = np.zeros((), ROW)
-        following = np.roll(self._rows, -1)
-        self._valid = (
-            (numbers > 0)
-            & (following['sequence'] == numbers + np.uint64(1))
-            & (following['episode'] == self._rows['episode'])
-            & ~(self._rows['terminal'] | self._rows['truncated']).astype(bool)
-        )
-        held = numbers > 0
-        self._transitions, self._steps = int(self._valid.sum()), int(held.sum())
-        self._last_episode = int(self._rows['episode'][held].max(initial=-1))
+        self._index = RowIndex(self._files.read_records())
 
     @property
     def sequence(self) -> int:
         """The number that the next step gets: how many were ever written, less those truncated."""
-        return self._sequence
+        return self._index.sequence
 
     @property
     def steps(self) -> int:
         """How many steps are held."""
-        return self._steps
+        return self._index.steps
 
     @property
     def transitions(self) -> int:
         """How many transitions are held."""
-        return self._transitions
+        return self._index.transitions
 
     @property
     def last_episode(self) -> int:
         """The highest episode number, -1 if there is none."""
-        return self._last_episode
+        return self._index.last_episode
 
     @property
     def bytes_per_step(self) -> int:
@@ -127,25 +101,15 @@ class ReplayStore:
         Raises ValueError for a step that does not fit the specs, UserError when the disk does not take it.
         """
         payload = self._payload(step)
-        before = self.row_of(self._sequence - 1) if self._sequence else None
-        follows = before is not None and int(self._rows['episode'][before]) == step.episode
-        if follows and step.stamp_ns <= int(self._rows['stamp_ns'][before]):
-            raise ValueError(f'stamp {step.stamp_ns} does not follow {int(self._rows["stamp_ns"][before])}')
-        row = self.row_of(self._sequence)
-        record = np.zeros(1, ROW)
-        record['sequence'] = self._sequence + 1
-        record['stamp_ns'], record['episode'], record['reward'] = step.stamp_ns, step.episode, step.reward
-        record['terminal'], record['truncated'] = step.terminal, step.truncated
-        record['intervention'] = step.intervention
-        self._forget(row)
+        record = self._record(step)
+        displaced = self._index.displaced_by(step.episode)
+        if len(displaced) > 1:
+            # Newest first: killed in between, the episode has lost its end and not its beginning.
+            self._files.erase(displaced[:0:-1].tolist(), durably=False)
+        self._index.forget(displaced)
+        row = self.row_of(self.sequence)
         self._files.write(row, record, payload)
-        self._rows[row] = record[0]
-        self._sequence += 1
-        self._steps += 1
-        self._last_episode = max(self._last_episode, step.episode)
-        if follows and not (self._rows['terminal'][before] or self._rows['truncated'][before]):
-            self._valid[before] = True
-            self._transitions += 1
+        self._index.add(record[0])
         return row
 
     def truncate(self, sequence: int) -> None:
@@ -153,8 +117,8 @@ class ReplayStore:
 
         Numbering goes on after the newest step that is left, from 0 if there is none.
         """
-        rows = np.flatnonzero(self._rows['sequence'] > max(sequence, 0))
-        newest_first = rows[np.argsort(self._rows['sequence'][rows])][::-1]
+        rows = np.flatnonzero(self._index.records['sequence'] > max(sequence, 0))
+        newest_first = rows[np.argsort(self._index.records['sequence'][rows])][::-1]
         self._files.erase(newest_first.tolist())
         self.refresh()
 
@@ -166,30 +130,53 @@ class ReplayStore:
 
     def valid_rows(self, before_sequence: int | None = None) -> np.ndarray:
         """Rows of all transitions whose successor has a sequence below `before_sequence`, oldest first."""
-        rows = np.flatnonzero(self._valid)
-        numbers = self._rows['sequence'][rows]
+        rows = np.flatnonzero(self._index.valid)
+        numbers = self._index.records['sequence'][rows]
         if before_sequence is not None:
             keep = numbers < before_sequence  # the successor's number is `sequence` in the record of row i
             rows, numbers = rows[keep], numbers[keep]
         return rows[np.argsort(numbers)]
 
+    def begins_transition(self, rows: np.ndarray, before_sequence: int | None = None) -> np.ndarray:
+        """(...) bool for rows (...): whether each begins a transition whose successor is before `before_sequence`."""
+        valid = self._index.valid[rows]
+        if before_sequence is None:
+            return valid
+        return valid & (self._index.records['sequence'][rows] < np.uint64(max(0, before_sequence)))
+
     def completes_transition(self, sequence: int) -> bool:
         """Whether step number `sequence` is the successor in a transition."""
-        return sequence > 0 and bool(self._valid[self.row_of(sequence - 1)])
+        return sequence > 0 and bool(self._index.valid[self.row_of(sequence - 1)])
 
-    def sample_rows(self, count: int, rng: np.random.Generator, before_sequence: int | None = None) -> np.ndarray:
+    def intervention_transitions(self, before_sequence: int | None = None) -> int:
+        """How many transitions held were a person's doing, of those whose successor is before `before_sequence`."""
+        return len(self._index.interventions(before_sequence))
+
+    def sample_rows(
+        self,
+        count: int,
+        rng: np.random.Generator,
+        before_sequence: int | None = None,
+        only_interventions: bool = False,
+    ) -> np.ndarray:
         """(count,) rows drawn uniformly from the transitions whose successor is before `before_sequence`.
 
         The draw depends on `rng` and on the steps before that number only, so a schedule of draws can be repeated.
+        `only_interventions` draws from those during which a person had the arm. Raises ValueError if there is none.
         """
-        end = self._sequence if before_sequence is None else min(before_sequence, self._sequence)
-        start = max(0, self._sequence - self.capacity)
+        if only_interventions:
+            numbers = self._index.interventions(before_sequence)
+            if not len(numbers):
+                raise ValueError(f'{self.folder}: no intervention to sample')
+            return numbers[rng.integers(len(numbers), size=count)] % self.capacity
+        end = self.sequence if before_sequence is None else min(before_sequence, self.sequence)
+        start = max(0, self.sequence - self.capacity)
         drawn: list[np.ndarray] = []
         missing = count
         for _ in range(64):
             if end - start > 1:
                 rows = rng.integers(start, end - 1, size=missing) % self.capacity
-                rows = rows[self._valid[rows]]
+                rows = rows[self._index.valid[rows]]
                 drawn.append(rows)
                 missing -= len(rows)
             if missing == 0:
@@ -213,7 +200,11 @@ class ReplayStore:
 
     def stamps(self, rows: np.ndarray) -> np.ndarray:
         """(B,) the nanosecond stamp of each row's step."""
-        return self._rows['stamp_ns'][rows].astype(np.int64)
+        return self._index.records['stamp_ns'][rows].astype(np.int64)
+
+    def records(self, rows: np.ndarray) -> np.ndarray:
+        """(B,) of ROW, copied: each row's own record, whose reward and ends are those of the arrival at it."""
+        return self._index.records[rows]
 
     def states(self, rows: np.ndarray) -> np.ndarray:
         return self._files.streams['state'][rows]
@@ -223,52 +214,46 @@ class ReplayStore:
 
     def rewards(self, rows: np.ndarray) -> np.ndarray:
         """(B,) float32: what the transition from each row earned."""
-        return self._rows['reward'][self.next_rows(rows)]
+        return self._index.records['reward'][self.next_rows(rows)]
 
     def masks(self, rows: np.ndarray) -> np.ndarray:
         """(B,) float32: 0 where the transition from each row ends in a terminal state; a time limit keeps 1."""
-        return 1.0 - self._rows['terminal'][self.next_rows(rows)].astype(np.float32)
+        return 1.0 - self._index.records['terminal'][self.next_rows(rows)].astype(np.float32)
 
     def frames(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Per camera (..., H, W, 3) uint8 of rows (...)."""
+        return {camera: stream[rows] for camera, stream in self.frame_streams().items()}
+
+    def frame_streams(self) -> dict[str, np.ndarray]:
+        """Per camera all frames, (capacity, H, W, 3): read-only, and always what the files hold now."""
         cameras = [image.camera for image in self.specs.observation.images]
-        return {camera: self._files.streams[f'image_{camera}'][rows] for camera in cameras}
+        return {camera: self._files.streams[f'image_{camera}'] for camera in cameras}
+
+    def read_frames(self, camera: str, rows: np.ndarray) -> np.ndarray:
+        """(B, H, W, 3) of one camera, with no page of its file kept in memory: for going through a whole store."""
+        return self._files.read(f'image_{camera}', rows)
 
     def sequence_at(self, rows: np.ndarray) -> np.ndarray:
         """(B,) the number of each row's step."""
-        return self._rows['sequence'][rows].astype(np.int64) - 1
+        return self._index.records['sequence'][rows].astype(np.int64) - 1
 
     def episodes(self) -> list[EpisodeSummary]:
         """Every episode held, in the order written."""
-        summaries = []
-        for rows in self._episode_groups():
-            records = self._rows[rows]
-            summaries.append(
-                EpisodeSummary(
-                    episode=int(records['episode'][0]),
-                    first_sequence=int(records['sequence'][0]) - 1,
-                    steps=len(rows),
-                    transitions=int(self._valid[rows].sum()),
-                    return_=float(records['reward'][1:].sum()),
-                    terminal=bool(records['terminal'][-1]),
-                    truncated=bool(records['truncated'][-1]),
-                    interventions=int(records['intervention'].sum()),
-                )
-            )
-        return summaries
+        return summaries(self._index)
 
     def episode_rows(self, episode: int) -> np.ndarray:
         """Rows of one episode in order."""
-        rows = np.flatnonzero((self._rows['sequence'] > 0) & (self._rows['episode'] == episode))
-        return rows[np.argsort(self._rows['sequence'][rows])]
+        rows = np.flatnonzero((self._index.records['sequence'] > 0) & (self._index.records['episode'] == episode))
+        return rows[np.argsort(self._index.records['sequence'][rows])]
 
     def rows(self) -> np.ndarray:
         """Rows of every step held, oldest first."""
-        rows = np.flatnonzero(self._rows['sequence'])
-        return rows[np.argsort(self._rows['sequence'][rows])]
+        rows = np.flatnonzero(self._index.records['sequence'])
+        return rows[np.argsort(self._index.records['sequence'][rows])]
 
     def step_at(self, row: int) -> Step:
         """The step in one row, as it was appended."""
-        record = self._rows[row]
+        record = self._index.records[row]
         images = {camera: frames[0] for camera, frames in self.frames(np.array([row])).items()}
         return Step(
             stamp_ns=int(record['stamp_ns']),
@@ -281,11 +266,19 @@ class ReplayStore:
             intervention=bool(record['intervention']),
         )
 
-    def _episode_groups(self) -> list[np.ndarray]:
-        rows = self.rows()
-        if not len(rows):
-            return []
-        return np.split(rows, np.flatnonzero(np.diff(self._rows['episode'][rows])) + 1)
+    def _record(self, step: Step) -> np.ndarray:
+        """(1,) of ROW for the step that comes next. Raises ValueError for a stamp that does not follow."""
+        row = self._index.newest()
+        newest = None if row is None else self._index.records[row]
+        follows = newest is not None and int(newest['episode']) == step.episode
+        if newest is not None and follows and step.stamp_ns <= int(newest['stamp_ns']):
+            raise ValueError(f'stamp {step.stamp_ns} does not follow {int(newest["stamp_ns"])}')
+        record = np.zeros(1, ROW)
+        record['sequence'] = self.sequence + 1
+        record['stamp_ns'], record['episode'], record['reward'] = step.stamp_ns, step.episode, step.reward
+        record['terminal'], record['truncated'] = step.terminal, step.truncated
+        record['intervention'], record['first'] = step.intervention, not follows
+        return record
 
     def _payload(self, step: Step) -> dict[str, np.ndarray]:
         """The step's arrays as the files hold them. Raises ValueError naming the one that does not fit."""
@@ -297,15 +290,6 @@ class ReplayStore:
         if not np.isfinite(np.float32(step.reward)):
             raise ValueError(f'reward is not finite: {step.reward}')
         return {name: _fit(name, np.asarray(given[name]), stream) for name, stream in self._files.streams.items()}
-
-    def _forget(self, row: int) -> None:
-        """Drop the ring's oldest row, if the ring is full: it and the transition that it began are gone."""
-        if self._valid[row]:
-            self._valid[row] = False
-            self._transitions -= 1
-        if self._rows['sequence'][row]:
-            self._rows['sequence'][row] = 0
-            self._steps -= 1
 
 
 def _fit(name: str, value: np.ndarray, stream: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ ROW = np.dtype(
         ('terminal', 'u1'),
         ('truncated', 'u1'),
         ('intervention', 'u1'),
-        ('reserved', 'u1'),
+        ('first', 'u1'),  # of its episode; 0 throughout in the oldest stores
         ('crc', '<u4'),  # of the fields above, the state and the action
         ('padding', '<u4'),
     ]
@@ -115,6 +115,18 @@ class StoreFiles:
         records[~whole] = np.zeros((), ROW)
         return records
 
+    def read(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """(B, ...) of one stream by plain reads, where the mapped `streams` would keep every page touched resident.
+
+        Raises UserError.
+        """
+        stream = self.streams[name]
+        values = np.empty((len(rows), *stream.shape[1:]), stream.dtype)
+        for value, row in zip(values, rows.tolist()):
+            if os.preadv(self._descriptors[name], [value.data], row * value.nbytes) < value.nbytes:
+                raise UserError(f'{_path(self.folder, name)}: ends before row {row}; the store is damaged')
+        return values
+
     def write(self, row: int, record: np.ndarray, payload: Mapping[str, np.ndarray]) -> None:
         """Put one row: `record` (1,) of ROW without its crc, which is filled in here. Raises UserError."""
         self._require_writer()
@@ -128,13 +140,14 @@ class StoreFiles:
         except OSError as error:
             raise UserError(f'{self.folder}: a step could not be written: {error.strerror}') from None
 
-    def erase(self, rows: Iterable[int]) -> None:
-        """Make rows empty, in the order given, and have that on the disk itself. Raises UserError."""
+    def erase(self, rows: Iterable[int], durably: bool = True) -> None:
+        """Make rows empty, in the order given; `durably` has that on the disk itself. Raises UserError."""
         self._require_writer()
         try:
             for row in rows:
                 self._erase(row)
-            os.fsync(self._descriptors['rows'])
+            if durably:
+                os.fsync(self._descriptors['rows'])
         except OSError as error:
             raise UserError(f'{self.folder}: steps could not be erased: {error.strerror}') from None
 

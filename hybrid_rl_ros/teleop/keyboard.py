@@ -55,7 +55,10 @@ class Keyboard:
     def _typed(self) -> list[str]:
         text = ''
         while select.select([self._file], [], [], 0.0)[0]:
-            part = os.read(self._file, 1024)
+            try:
+                part = os.read(self._file, 1024)
+            except OSError:
+                part = b''
             if not part:
                 raise DeviceLostError('the terminal is closed')
             text += part.decode(errors='replace')

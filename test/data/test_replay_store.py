@@ -160,10 +160,17 @@ def test_the_ring_agrees_with_a_naive_model_through_wrap_truncation_and_reopenin
     folder, capacity = tmp_path / 's', 37
     store = ReplayStore.create(folder, make_specs(cameras=()), capacity)
     slots: list[tuple[int, Step] | None] = [None] * capacity
+    firsts: set[int] = set()
     sequence = episode = 0
     for number in range(3000):
         ends = {'terminal': True} if rng.random() < 0.05 else {'truncated': True} if rng.random() < 0.05 else {}
-        step = make_step(number, episode, cameras=(), **ends)
+        step = make_step(number, episode, cameras=(), intervention=rng.random() < 0.3, **ends)
+        newest = slots[(sequence - 1) % capacity]
+        last_episode = newest[1].episode if newest else None
+        overwritten = slots[sequence % capacity]
+        if overwritten and overwritten[0] in firsts and overwritten[1].episode not in (episode, last_episode):
+            slots = [slot if slot and slot[1].episode != overwritten[1].episode else None for slot in slots]
+        firsts = firsts - {sequence} if episode == last_episode else firsts | {sequence}
         store.append(step)
         slots[sequence % capacity] = (sequence, step)
         sequence += 1
@@ -189,6 +196,12 @@ def test_the_ring_agrees_with_a_naive_model_through_wrap_truncation_and_reopenin
         assert batch.mask.tolist() == [float(not held[i + 1].terminal) for i in expected]
         bound = int(rng.integers(0, sequence + 2))
         assert store.sequence_at(store.valid_rows(bound)).tolist() == [i for i in expected if i + 1 < bound]
+        by_hand = [i for i in expected if held[i].intervention]
+        assert store.intervention_transitions() == len(by_hand)
+        assert store.intervention_transitions(bound) == sum(i + 1 < bound for i in by_hand)
+        if by_hand:
+            drawn = store.sequence_at(store.sample_rows(20, rng, only_interventions=True))
+            assert set(drawn.tolist()) <= set(by_hand)
         if expected:
             drawn = store.sequence_at(store.sample_rows(20, rng))
             assert set(drawn.tolist()) <= set(expected)
@@ -251,3 +264,32 @@ def test_data_of_another_set_up_is_refused_by_the_name_that_differs(tmp_path):
     with ReplayStore.create(tmp_path / 'demos', make_specs(), 5) as store:
         with pytest.raises(UserError, match="camera 'wrist' is missing"):
             require_same_specs(store.specs, make_specs(cameras=('front', 'wrist')), 'demos')
+
+
+def test_interventions_alone_can_be_drawn_and_counted(store):
+    """Steps 2, 3 and 9 were a person's; 9 ended its episode, so that no transition begins there."""
+    for number in range(12):
+        store.append(make_step(number, number // 10, truncated=number == 9, intervention=number in (2, 3, 9)))
+    rows = store.sample_rows(3000, np.random.default_rng(0), only_interventions=True)
+    assert store.intervention_transitions() == 2
+    assert set(rows.tolist()) == {2, 3}
+    assert abs(int((rows == 2).sum()) - 1500) < 4 * np.sqrt(3000 / 4)
+
+
+def test_interventions_from_the_bound_on_do_not_change_the_draw(store):
+    for number in range(10):
+        store.append(make_step(number, intervention=number % 3 == 0))
+    first = store.sample_rows(50, np.random.default_rng(1), 7, only_interventions=True)
+    for number in range(10, 30):
+        store.append(make_step(number, intervention=True))
+    again = store.sample_rows(50, np.random.default_rng(1), 7, only_interventions=True)
+    assert np.array_equal(first, again)
+    assert set(first.tolist()) == {0, 3}, 'the successor of 6 is 7, which is not before 7'
+    assert [store.intervention_transitions(bound) for bound in (0, 1, 2, 4, 5, 8, 12)] == [0, 0, 1, 1, 2, 3, 5]
+
+
+def test_a_store_without_interventions_says_so(store):
+    for number in range(5):
+        store.append(make_step(number))
+    with pytest.raises(ValueError, match='no intervention to sample'):
+        store.sample_rows(1, np.random.default_rng(0), only_interventions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState, Joy
-from test_graph import CONFIG, hybrid_rl, overrides
+from test_graph import CONFIG, hybrid_rl, overrides, wait_for
 
 from hybrid_rl_ros.bringup import node_status
 from hybrid_rl_ros.data.replay_store import ReplayStore
@@ -182,3 +183,24 @@ def test_holding_the_clutch_takes_over_at_once_and_letting_go_hands_back(pad: Sc
         assert marked == pad.executed_by.count('teleop')
     lines = [json.loads(line) for line in (run / 'episodes.jsonl').read_text().splitlines()]
     assert sum(line['interventions'] for line in lines) == pad.executed_by.count('teleop')
+
+
+@pytest.mark.slow
+def test_a_recording_that_is_stopped_keeps_what_it_has(tmp_path: Path):
+    out, work = tmp_path / 'demos', tmp_path / 'demos.recording'
+    settings = ['observation.cameras={}', 'sim.gl=off']
+    arguments = ['--config', LIFT, '--expert', 'lift', '--episodes', '1000', '--out', str(out)]
+    process = hybrid_rl('record', *arguments, *overrides(*settings))
+    try:
+        wait_for(lambda: node_status(work, 'recorder_node').get('counters', {}).get('kept_episodes', 0) >= 3)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    with ReplayStore.open(out, read_only=True) as store:
+        episodes = store.episodes()
+        assert len(episodes) >= 3
+        assert all(episode.terminal and episode.return_ == 1.0 for episode in episodes)
+        assert f'{len(episodes)} episodes' in output
+    assert not work.exists()

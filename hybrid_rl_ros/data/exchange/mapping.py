@@ -1,13 +1,14 @@
-"""Which of a foreign dataset's columns, cameras and topics become which names of ours."""
+"""Which of a foreign dataset's columns, cameras and topics become which names of ours, and in which units."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from hybrid_rl_ros.config_file import Section, read_yaml, validate
+from hybrid_rl_ros.data.exchange.units import parse_conversion
 
 
 class BagMapping(Section):
@@ -23,12 +24,30 @@ class BagMapping(Section):
 
 
 class Mapping(Section):
-    """`state` and `action`: our name -> theirs; `cameras`: our camera -> their key or topic."""
+    """docs/data.md explains every key.
+
+    `state` and `action`: our name -> theirs; `cameras`: our camera -> their key or topic; `units`: our name ->
+    conversion, `deg->rad`; `quaternions`: their key -> the order of its four numbers; `action_scale`: whether their
+    actions are physical or -1 to 1 of the bounds; `success`: how their episodes ended, where they do not say it;
+    `filter_key`: which of robomimic's filter keys to take.
+    """
 
     state: dict[str, str] = {}
     action: dict[str, str] = {}
     cameras: dict[str, str] = {}
     bag: BagMapping = BagMapping()
+    units: dict[str, str] = {}
+    quaternions: dict[str, Literal['xyzw', 'wxyz']] = {}
+    action_scale: Literal['physical', 'normalised'] = 'physical'
+    success: Literal['all', 'none'] | None = None
+    filter_key: str | None = None
+
+    @field_validator('units')
+    @classmethod
+    def _known_units(cls, units: dict[str, str]) -> dict[str, str]:
+        for conversion in units.values():
+            parse_conversion(conversion)
+        return units
 
 
 def load_mapping(path: Path) -> Mapping:
