@@ -152,7 +152,7 @@ while True:
     [
         (b'', 'not an MCAP file'),
         (b'PK\x03\x04 something else', 'not an MCAP file: it does not begin with the bytes of one'),
-        (b'\x89MCAP0\r\n', 'no topic /observation/state'),
+        (b'\x89MCAP0\r\n', 'cut off or damaged at byte 8 of 8; 0 messages of whole chunks are read'),
     ],
     ids=['empty', 'foreign', 'magic only'],
 )

@@ -174,7 +174,10 @@ class McapBag:
         for file in self._files:
             if file.damage:
                 lost = f'{described - read} of {described}' if described else 'an unknown number'
-                _LOG.warning(f'{file.path}: {file.damage}; {read} messages of whole chunks are read, {lost} are lost')
+                line = f'{file.path}: {file.damage}; {read} messages of whole chunks are read, {lost} are lost'
+                if not read:
+                    raise UserError(line)
+                _LOG.warning(line)
 
 
 class RosbagsBag:

@@ -11,6 +11,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from hybrid_rl_ros.data.exchange.bag_writer import BagTopic, BagWriter
 from hybrid_rl_ros.data.exchange.dataset import Progress
+from hybrid_rl_ros.data.exchange.segments import segments
 from hybrid_rl_ros.data.message_values import NS_PER_S
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs
@@ -27,14 +28,11 @@ _TYPES = get_typestore(Stores.ROS2_JAZZY)
 
 def export(store: ReplayStore, out: Path, on_progress: Progress) -> None:
     """Write the store into a new bag, the folder `out`. A last step whose episode is gone is left out."""
-    rows = store.rows()
-    ends = ~np.isin(rows, store.valid_rows())
-    segments = np.split(rows, np.flatnonzero(ends)[:-1] + 1) if len(rows) else []
-    segments = [segment for segment in segments if len(segment) > 1 or not store.step_at(segment[0]).ends_episode]
-    numbers = [store.step_at(segment[0]).episode for segment in segments]
+    pieces = [piece for piece in segments(store) if not store.step_at(piece.rows[0]).ends_episode]
+    numbers = [piece.number for piece in pieces]
     attachments = {'specs.json': store.specs.model_dump_json(indent=1).encode()}
-    if numbers != list(range(len(numbers))) and len(set(numbers)) == len(numbers):
-        # Reading numbers the segments from 0 on. Parts of one episode, of which steps were lost, must not become one.
+    if numbers != list(range(len(numbers))):
+        # Reading numbers the episodes from 0 on.
         attachments['episodes.json'] = json.dumps(numbers).encode()
     writer = BagWriter(out, attachments)
     cameras = [_image_topic(image.camera) for image in store.specs.observation.images]
@@ -42,12 +40,13 @@ def export(store: ReplayStore, out: Path, on_progress: Progress) -> None:
         writer.add_topic(topic)
     recording = _Recording(writer, store.specs)
     done = 0
-    for segment in segments:
+    total = sum(len(piece.rows) for piece in pieces)
+    for piece in pieces:
         recording.begin_segment()
-        for row in segment:
+        for row in piece.rows:
             recording.write(store.step_at(row))
             done += 1
-            on_progress(done, len(rows))
+            on_progress(done, total)
     writer.close()
 
 

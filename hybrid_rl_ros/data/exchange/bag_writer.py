@@ -15,7 +15,8 @@ import yaml
 from mcap.writer import Writer
 from rosbags.typesys import Stores, get_typestore
 
-CHUNK_BYTES = 2**20
+# What a cut or a damaged byte costs.
+CHUNK_BYTES = 2**18
 # The last chunk is in memory only, until it is full or this old.
 FLUSH_S = 0.5
 # Of metadata.yaml: the newest that every rosbag2 since Humble can read.
