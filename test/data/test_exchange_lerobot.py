@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -220,3 +221,24 @@ def test_rows_of_another_episode_are_refused(dataset):
     table = pq.read_table(path)
     pq.write_table(table.set_column(0, 'episode_index', pa.array([9])), path)
     assert 'are not those of' in refused(dataset)
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_any_damage_is_one_line_or_none(dataset, seed):
+    """Bytes changed, zeroed or cut off anywhere: the libraries trip over nearly anything."""
+    rng = np.random.default_rng(seed)
+    files = sorted(path for path in dataset.rglob('*') if path.is_file())
+    for _ in range(12):
+        path = files[rng.integers(len(files))]
+        whole = path.read_bytes()
+        damaged, at = bytearray(whole), int(rng.integers(len(whole)))
+        kind = rng.integers(3)
+        damaged[at : at + 64] = (b'', bytes([rng.integers(256)]) + whole[at + 1 : at + 64], bytes(64))[kind]
+        path.write_bytes(damaged)
+        try:
+            bring(dataset).close()
+            shutil.rmtree(dataset.with_name('store'))
+        except UserError as error:
+            assert '\n' not in str(error)
+            assert not dataset.with_name('store').exists()
+        path.write_bytes(whole)

@@ -15,10 +15,15 @@ _LONGEST = 160
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """What goes wrong in the block is what is wrong with `path`. Raises UserError."""
+    """What goes wrong in the block is what is wrong with `path`: in a damaged file a library trips over anything.
+
+    Raises UserError.
+    """
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:
         raise UserError(f'{path}: cannot be read: {reason(error)}') from None
 
 
@@ -28,4 +33,6 @@ def reason(error: BaseException) -> str:
     if number is not None and number in errno.errorcode:
         return os.strerror(number)
     text = ' '.join((getattr(error, 'strerror', None) or str(error)).split())
+    if not isinstance(error, (OSError, ValueError)):
+        text = f'{type(error).__name__}: {text}'
     return text if len(text) <= _LONGEST else f'{text[:_LONGEST]}...'

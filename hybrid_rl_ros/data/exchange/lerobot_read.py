@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hybrid_rl_ros.data.exchange.dataset import Source
+from hybrid_rl_ros.data.exchange.files import reading
 from hybrid_rl_ros.data.exchange.foreign import ActedRows, Episode, ForeignDataset, as_arrivals
 from hybrid_rl_ros.data.exchange.lerobot_info import EpisodePlace, Info, episode_places, read_info, read_specs
 from hybrid_rl_ros.data.exchange.lerobot_layout import EXTRA_COLUMNS
@@ -42,7 +43,7 @@ def open_source(path: Path, specs: Specs | None, mapping: Mapping) -> Source:
 
 
 def _episodes(info: Info, places: list[EpisodePlace], own: bool, mapping: Mapping) -> Iterator[Episode]:
-    with ExitStack() as stack:
+    with reading(info.path), ExitStack() as stack:
         videos = _Videos(info)
         stack.callback(videos.close)
         data: DataFile | None = None

@@ -91,7 +91,7 @@ def embedded_images(column: pa.ChunkedArray, where: str) -> Iterator[np.ndarray]
         encoded = content.get('bytes') if isinstance(content, dict) else content
         if not isinstance(encoded, bytes):
             raise UserError(f'{where} row {row}: holds no encoded image')
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
         if image is None:
             raise UserError(f'{where} row {row}: the image cannot be decoded')
         yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

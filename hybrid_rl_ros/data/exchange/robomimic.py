@@ -196,10 +196,11 @@ def _frames(group: h5py.Group, cameras: Sequence[str], start: int) -> Iterator[d
     if not cameras:
         while True:
             yield {}
-    for begin in range(start, len(group[cameras[0]]), _BLOCK):
-        blocks = {camera: group[camera][begin : begin + _BLOCK] for camera in cameras}
-        for row in range(len(blocks[cameras[0]])):
-            yield {camera: block[row] for camera, block in blocks.items()}
+    with reading(Path(group.file.filename)):
+        for begin in range(start, len(group[cameras[0]]), _BLOCK):
+            blocks = {camera: group[camera][begin : begin + _BLOCK] for camera in cameras}
+            for row in range(len(blocks[cameras[0]])):
+                yield {camera: block[row] for camera, block in blocks.items()}
 
 
 def _then(*parts: Iterator[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:

@@ -86,7 +86,9 @@ class VideoReader:
             self._reached = frame.time + self._period
             if frame.time >= expected - tolerance:
                 given += 1
-                yield self._colours.reformat(frame, format='rgb24').to_ndarray()
+                with reading(self.path):
+                    image = self._colours.reformat(frame, format='rgb24').to_ndarray()
+                yield image
 
     def _approach(self, start_s: float, tolerance: float) -> None:
         if abs(start_s - self._reached) <= tolerance:
