@@ -102,7 +102,8 @@ def test_a_recorder_that_is_killed_costs_neither_the_run_nor_what_it_had_written
 def test_what_the_queue_has_no_room_for_is_counted_and_the_run_loses_nothing(tmp_path):
     """A queue that is smaller than one picture, as behind a disk that stands still."""
     run = tmp_path / 'run'
-    settings = overrides(*BAG, CAMERAS, 'bag.queue_mb=0.002', 'eval.episodes=0')
+    settings = overrides(*BAG, CAMERAS, 'bag.queue_mb=0.002', 'eval.episodes=0', 'bag.topics=[/nobody, graph/ready]')
+    settings += overrides('observation.topic_timeout_s=1.0')
     process = hybrid_rl('train', '--config', LIFT, '--run', str(run), *settings)
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 0, errors
@@ -111,6 +112,9 @@ def test_what_the_queue_has_no_room_for_is_counted_and_the_run_loses_nothing(tmp
     assert bag.counts['/observation/image/front'] == 0
     assert bag.counts.total() == counters['messages'] > 500
     assert counters['dropped_messages'] > 4 * 80
+    assert bag.counts['/graph/ready'] > 0
+    log = (run / 'logs' / 'bag_node.log').read_text()
+    assert log.count('bag.topics: nobody publishes /nobody') == 1
     assert node_status(run, 'learner_node')['counters']['dropped_steps'] == 0
 
 
