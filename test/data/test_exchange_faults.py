@@ -36,9 +36,8 @@ def small_disk(tmp_path):
     """A file system of half a MB."""
     folder = tmp_path / 'small'
     folder.mkdir()
-    if subprocess.run(
-        ['mount', '-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', str(folder)], capture_output=True
-    ).returncode:
+    mount = ['mount', '-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip('mounting a file system is not permitted here')
     yield folder
     subprocess.run(['umount', '--lazy', str(folder)], check=True)
@@ -80,8 +79,9 @@ def test_an_export_to_a_full_disk_leaves_nothing(tmp_path, small_disk, format_na
 def test_an_import_to_a_full_disk_leaves_nothing(tmp_path, small_disk, format_name):
     with noisy_store(tmp_path / 'noisy') as store:
         export_dataset(store.folder, tmp_path / 'foreign', format_name, ignore_progress)
-    with pytest.raises(UserError, match='No space left on device'):
+    with pytest.raises(UserError) as error:
         import_dataset(tmp_path / 'foreign', small_disk / 'out', format_name, None, Mapping(), ignore_progress)
+    assert str(error.value) == f'{small_disk / "out"}: a step could not be written: No space left on device'
     assert not list(small_disk.iterdir())
 
 

@@ -143,6 +143,37 @@ def test_units_are_converted_where_the_mapping_says_so(file):
     np.testing.assert_allclose(store.states(store.episode_rows(0))[:, 1], expected, rtol=1e-6)
 
 
+def test_a_range_is_stretched_over_the_bounds_and_may_turn_a_sign_around(file):
+    ranges = {'gripper': [0.0, 0.05], 'ee.dy': [1, -1]}
+    specs = arm_specs()
+    store = bring(file, specs, **ARM, ranges=ranges)
+    rows = store.episode_rows(1)
+    expected = observed(1)['robot0_gripper_qpos'][:, 0] / 0.05 * 0.04
+    np.testing.assert_allclose(store.states(rows)[:, 0], expected, rtol=1e-6)
+    np.testing.assert_allclose(store.actions(rows[:-1])[:, 1], (1 - acted(1)[:, 1]) / 2 * 0.05, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    'mapping, complaint',
+    [
+        ({'ranges': {'gripper': [0, 1]}, 'units': {'gripper': 'mm->m'}}, "'gripper' has both units and ranges"),
+        ({'ranges': {'grip': [0, 1]}}, "mapping: ranges 'grip' is not there; the nearest is 'gripper'"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_refused(file, mapping, complaint):
+    assert complaint in refused(file, arm_specs(), **ARM, **mapping)
+
+
+def test_a_range_needs_the_bounds_of_a_configuration(file):
+    assert 'needs the bounds of a configuration' in refused(file, ranges={'action_0': [0, 1]})
+
+
+def test_an_action_outside_what_the_mapping_says_is_refused(file):
+    with h5py.File(file, 'r+') as opened:
+        opened['data/demo_1/actions'][2, 1] = 1.5
+    assert "demo_1 row 2: action 'ee.dy' is 1.5, expected -1 to 1" in refused(file, arm_specs(), **ARM)
+
+
 def test_a_quaternion_of_either_order_is_named_by_its_letters(file):
     store = bring(file, quaternions={'robot0_eef_quat': 'xyzw'})
     names = store.specs.observation.state.names

@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 from exchange_data import all_rows, assert_same_numbers, fill, ignore_progress, make_specs, psnr_db
 
+from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.exchange import lerobot
 from hybrid_rl_ros.data.exchange.dataset import export_dataset, import_dataset
 from hybrid_rl_ros.data.exchange.mapping import Mapping
 from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.data.specs import Observation, ObservationSpec, Specs, VectorSpec
+from hybrid_rl_ros.data.step import Step
+from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.robot_config import load_robot
+from hybrid_rl_ros.sim.factory import make_simulation
+
+ROBOT = load_robot('sim_arm')
 
 
 @pytest.fixture
@@ -41,6 +49,49 @@ def test_images_survive_mp4_with_35_db(store, tmp_path):
     expected = store.frames(all_rows(store))
     for camera, frames in back.frames(all_rows(back)).items():
         assert psnr_db(frames, expected[camera]) >= 35.0
+
+
+def test_frames_of_the_simulation_survive_mp4_with_35_db(tmp_path):
+    """64x64, sharp edges and noise: the smallest images are the hardest."""
+    cameras = ('front', 'wrist')
+    sim = make_simulation(Config(task='lift', observation={'cameras': {'front': {}, 'wrist': {}}}), ROBOT, 1)
+    with ReplayStore.create(tmp_path / 'store', make_specs(cameras, 64, 64), 20) as store:
+        for row in range(20):
+            sim.reset(row)
+            images = {camera: sim.render(camera) for camera in cameras}
+            observation = Observation(np.array([0.4, 0.0], np.float32), images)
+            store.append(Step(row + 1, 0, observation, np.zeros(2, np.float32), truncated=row == 19))
+        sim.close()
+        back = there_and_back(store, tmp_path, 'lerobot')
+        expected = store.frames(all_rows(store))
+        for camera, frames in back.frames(all_rows(back)).items():
+            assert psnr_db(frames, expected[camera]) >= 35.0
+
+
+@pytest.mark.parametrize('format_name', ['lerobot', 'robomimic'])
+def test_our_own_datasets_say_themselves_how_episodes_ended(store, tmp_path, format_name):
+    export_dataset(store.folder, tmp_path / 'foreign', format_name, ignore_progress)
+    with pytest.raises(UserError, match='says itself how each episode ended'):
+        mapping = Mapping(success='all')
+        import_dataset(tmp_path / 'foreign', tmp_path / 'back', format_name, None, mapping, ignore_progress)
+
+
+@pytest.mark.parametrize('format_name', ['lerobot', 'robomimic'])
+def test_a_unit_that_is_known_has_to_be_the_wanted_one(store, tmp_path, format_name):
+    """Values in metres would fit bounds in millimetres, if they were not known to be metres."""
+    export_dataset(store.folder, tmp_path / 'foreign', format_name, ignore_progress)
+    wanted = Specs.model_validate_json(store.specs.model_dump_json().replace('"unit":"m"', '"unit":"mm"'))
+    with pytest.raises(UserError, match=r"state 'ee.x' comes in m, expected mm.*units: \{ee.x: m->mm\}"):
+        import_dataset(tmp_path / 'foreign', tmp_path / 'back', format_name, wanted, Mapping(), ignore_progress)
+
+
+@pytest.mark.parametrize('format_name', ['lerobot', 'robomimic'])
+def test_a_configuration_takes_a_part_of_our_own_dataset(store, tmp_path, format_name):
+    export_dataset(store.folder, tmp_path / 'foreign', format_name, ignore_progress)
+    state = VectorSpec(dimensions=store.specs.observation.state.dimensions[1:])
+    part = Specs(observation=ObservationSpec(state=state), action=store.specs.action)
+    back = import_dataset(tmp_path / 'foreign', tmp_path / 'back', format_name, part, Mapping(), ignore_progress)
+    np.testing.assert_array_equal(back.states(all_rows(back)), store.states(all_rows(store))[:, 1:])
 
 
 def test_many_files_hold_what_one_does(store, tmp_path):

@@ -31,15 +31,20 @@ def require_known(names: Iterable[str], known: Sequence[str], what: str, mend: s
 
 @dataclass
 class Columns:
-    """`kind` is state or action; `names` are ours, in order; `picks` the columns of theirs that they come from."""
+    """`kind` is state or action; `names` are ours, in order; `picks` the columns of theirs that they come from.
+
+    Ours is `factors` * theirs + `offsets`; `units` are those that come out, where the mapping says so. Where
+    `normalised`, theirs are -1 to 1.
+    """
 
     kind: str
     names: list[str]
     picks: list[int]
     factors: np.ndarray
+    offsets: np.ndarray
     units: list[str | None]
     spec: VectorSpec | None
-    normalised: bool
+    normalised: np.ndarray
 
     @classmethod
     def of(cls, kind: str, where: str, theirs: list[str], spec: VectorSpec | None, mapping: Mapping) -> Columns:
@@ -60,15 +65,19 @@ class Columns:
             mend = f'; say in the mapping {kind}: {{OUR NAME: THEIRS}}'
             require_known(wanted, theirs, f'{where}: {kind}', mend)
             picks = [theirs.index(name) for name in wanted]
-        conversions = [parse_conversion(mapping.units[name]) if name in mapping.units else None for name in names]
+        scaled = kind == 'action' and mapping.action_scale == 'normalised'
+        normalised = np.array([scaled and name not in {**mapping.units, **mapping.ranges} for name in names], bool)
+        bounds = spec.dimensions if spec else [None] * len(names)
+        conversions = [_conversion(*each, mapping) for each in zip(names, bounds, normalised)]
         return cls(
             kind=kind,
             names=names,
             picks=picks,
-            factors=np.array([conversion[0] if conversion else 1.0 for conversion in conversions]),
-            units=[conversion[1] if conversion else None for conversion in conversions],
+            factors=np.array([conversion.factor for conversion in conversions]),
+            offsets=np.array([conversion.offset for conversion in conversions]),
+            units=[conversion.unit for conversion in conversions],
             spec=spec,
-            normalised=kind == 'action' and mapping.action_scale == 'normalised',
+            normalised=normalised,
         )
 
     def require_units(self, where: str, found: VectorSpec | None, theirs: list[str]) -> None:
@@ -87,10 +96,9 @@ class Columns:
     def take(self, where: str, rows: np.ndarray) -> np.ndarray:
         """(N, D) float32 of ours from (N, theirs). Raises UserError for what is not finite or far out of its bounds."""
         values = np.asarray(rows)[:, self.picks]
-        if not (self.factors == 1.0).all():
-            values = values * self.factors
-        if self.normalised:
-            values = self._denormalised(where, values)
+        self._require_normalised(where, values)
+        if (self.factors != 1.0).any() or self.offsets.any():
+            values = values * self.factors + self.offsets
         with np.errstate(over='ignore'):
             numbers = values.astype(np.float32)
         self._require_finite(where, numbers)
@@ -105,10 +113,11 @@ class Columns:
         """
         kept = {dimension.name: dimension for dimension in known.dimensions} if known else {}
         dimensions = []
-        for name, unit, low, high in zip(self.names, self.units, lowest.tolist(), highest.tolist()):
+        columns = zip(self.names, self.units, self.normalised, lowest.tolist(), highest.tolist())
+        for name, unit, normalised, low, high in columns:
             if name in kept and unit is None:
                 dimensions.append(kept[name])
-            elif self.normalised:
+            elif normalised:
                 dimensions.append(Dimension(name=name, unit='1', low=-1.0, high=1.0))
             else:
                 low, high = (low, high) if low <= high else (0.0, 0.0)  # no row at all
@@ -116,18 +125,14 @@ class Columns:
                 dimensions.append(Dimension(name=name, unit=unit or '', low=low - margin, high=high + margin))
         return tuple(dimensions)
 
-    def _denormalised(self, where: str, values: np.ndarray) -> np.ndarray:
-        outside = np.argwhere(np.abs(values) > 1.0 + 1e-6)
+    def _require_normalised(self, where: str, values: np.ndarray) -> None:
+        outside = np.argwhere(self.normalised & (np.abs(values) > 1.0 + 1e-6))
         if len(outside):
             row, column = outside[0]
             raise UserError(
                 f'{where} row {row}: action {self.names[column]!r} is {values[row, column]:g}, expected -1 to 1, as '
                 'the mapping says action_scale: normalised'
             )
-        if self.spec is None:
-            return values
-        low, high = self.spec.low.astype(np.float64), self.spec.high.astype(np.float64)
-        return low + (values + 1.0) / 2.0 * (high - low)
 
     def _require_finite(self, where: str, values: np.ndarray) -> None:
         bad = np.argwhere(~np.isfinite(values))
@@ -150,13 +155,36 @@ class Columns:
 
     def _range_hint(self, dimension: Dimension, values: np.ndarray) -> str:
         """What would bring all of the values inside, if something that a mapping can say does."""
-        if self.kind == 'action' and not self.normalised and (np.abs(values) <= 1.0).all():
+        if self.kind == 'action' and (np.abs(values) <= 1.0).all():
             return '; if their actions are -1 to 1, say in the mapping action_scale: normalised'
         for conversion in conversions_to(dimension.unit):
             converted = values * parse_conversion(conversion)[0]
             if (converted >= dimension.low).all() and (converted <= dimension.high).all():
                 return f'; if that is another unit, say in the mapping units: {{{dimension.name}: {conversion}}}'
         return ''
+
+
+@dataclass(frozen=True)
+class _Conversion:
+    factor: float = 1.0
+    offset: float = 0.0
+    unit: str | None = None
+
+
+def _conversion(name: str, bound: Dimension | None, normalised: bool, mapping: Mapping) -> _Conversion:
+    """What turns their number into ours. Raises UserError."""
+    if name in mapping.units:
+        if name in mapping.ranges:
+            raise UserError(f'mapping: {name!r} has both units and ranges; a range says all')
+        factor, unit = parse_conversion(mapping.units[name])
+        return _Conversion(factor, unit=unit)
+    if name in mapping.ranges and bound is None:
+        raise UserError(f'mapping: ranges: {name!r} needs the bounds of a configuration (--config)')
+    if bound is None or not (normalised or name in mapping.ranges):
+        return _Conversion()
+    first, last = mapping.ranges.get(name, (-1.0, 1.0))
+    factor = (bound.high - bound.low) / (last - first)
+    return _Conversion(factor, bound.low - first * factor, bound.unit)
 
 
 def _conversion_hint(dimension: Dimension, unit: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -68,10 +68,13 @@ def made_whole(out: Path) -> Iterator[Path]:
         yield unfinished
         os.replace(unfinished, out)
     except OSError as error:
-        _remove(unfinished)
+        _drop(unfinished)
         raise UserError(f'{out}: cannot be written: {reason(error)}') from None
+    except UserError as error:
+        _drop(unfinished)
+        raise UserError(str(error).replace(str(unfinished), str(out))) from None
     except BaseException:
-        _remove(unfinished)
+        _drop(unfinished)
         raise
 
 
@@ -80,6 +83,12 @@ def _append(store: ReplayStore, step: Step, source: Path) -> None:
         store.append(step)
     except ValueError as error:
         raise UserError(f'{source}: episode {step.episode}: {reason(error)}') from None
+
+
+def _drop(path: Path) -> None:
+    """What cannot be removed is said by nobody: the error that led here matters more, and the next try starts anew."""
+    with suppress(OSError):
+        _remove(path)
 
 
 def _remove(path: Path) -> None:

@@ -26,9 +26,10 @@ class Mapping(Section):
     """docs/data.md explains every key.
 
     `state` and `action`: our name -> theirs; `cameras`: our camera -> their key or topic; `units`: our name ->
-    conversion, `deg->rad`; `quaternions`: their key -> the order of its four numbers; `action_scale`: whether their
-    actions are physical or -1 to 1 of the bounds; `success`: how their episodes ended, where they do not say it;
-    `filter_key`: which of robomimic's filter keys to take.
+    conversion, `deg->rad`; `ranges`: our name -> what their numbers are at our lower and upper bound; `action_scale`:
+    whether their actions are physical or -1 to 1 of the bounds; `quaternions`: their key -> the order of its four
+    numbers; `success`: how their episodes ended, where they do not say it; `filter_key`: which of robomimic's filter
+    keys to take.
     """
 
     state: dict[str, str] = {}
@@ -36,6 +37,7 @@ class Mapping(Section):
     cameras: dict[str, str] = {}
     bag: BagMapping = BagMapping()
     units: dict[str, str] = {}
+    ranges: dict[str, tuple[float, float]] = {}
     quaternions: dict[str, Literal['xyzw', 'wxyz']] = {}
     action_scale: Literal['physical', 'normalised'] = 'physical'
     success: Literal['all', 'none'] | None = None
@@ -47,6 +49,14 @@ class Mapping(Section):
         for conversion in units.values():
             parse_conversion(conversion)
         return units
+
+    @field_validator('ranges')
+    @classmethod
+    def _wide_ranges(cls, ranges: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for first, last in ranges.values():
+            if first == last:
+                raise ValueError('expected two different numbers, theirs at our lower and at our upper bound')
+        return ranges
 
 
 def load_mapping(path: Path) -> Mapping:

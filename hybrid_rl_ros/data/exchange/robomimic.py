@@ -140,6 +140,10 @@ class _Demo:
             names += [f'{key}_{suffix}' if suffix else key for suffix in suffixes]
         return names
 
+    def vectors(self) -> list[str]:
+        """Keys of numbers; what is neither these nor an image (depth, segmentation) is left out."""
+        return [key for key, shape in self.layout.items() if len(shape) <= 1 and self._obs[key].dtype.kind in 'fiub']
+
     def acted_rows(self, number: int, after_ns: int, period_ns: int) -> ActedRows:
         following = self.group.get('next_obs')
         rows = len(self.group['actions'])
@@ -177,10 +181,6 @@ class _Demo:
     def _is_image(self, key: str) -> bool:
         shape = self.layout[key]
         return self._obs[key].dtype == np.uint8 and len(shape) == 3 and shape[2] == 3
-
-    def vectors(self) -> list[str]:
-        """Keys of numbers; what is neither these nor an image (depth, segmentation) is left out."""
-        return [key for key, shape in self.layout.items() if len(shape) <= 1 and self._obs[key].dtype.kind in 'fiub']
 
     def _state(self, group: h5py.Group, start: int = 0) -> np.ndarray:
         parts = [np.asarray(group[key][start:], np.float64) for key in self.vectors()]

@@ -27,6 +27,7 @@ def select(dataset: ForeignDataset, specs: Specs | None, mapping: Mapping) -> So
     state = Columns.of('state', where, dataset.state_names, wanted_state, mapping)
     action = Columns.of('action', where, dataset.action_names, wanted_action, mapping)
     require_known(mapping.units, state.names + action.names, 'mapping: units')
+    require_known(mapping.ranges, state.names + action.names, 'mapping: ranges')
     state.require_units(where, known.observation.state if known else None, dataset.state_names)
     action.require_units(where, known.action if known else None, dataset.action_names)
     cameras = _cameras(dataset, specs, mapping)
