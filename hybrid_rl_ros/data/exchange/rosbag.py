@@ -40,7 +40,7 @@ def open_source(path: Path, specs: Specs | None, mapping: Mapping) -> Source:
     bags = open_bags(path)
     if mapping.state or mapping.action or mapping.cameras:
         return open_sampled(bags, specs, mapping)
-    for key in ('units', 'action_scale', 'success'):
+    for key in ('units', 'ranges', 'action_scale', 'success'):
         _refuse_key(
             mapping, key, f'{path} says that itself; a bag that is to be sampled needs state, action or cameras'
         )
