@@ -181,7 +181,7 @@ class _Recording:
             raise UserError(f'{self._bag.path}: {topic} is a {found}, expected a {expected}')
         try:
             return read(self._bag.decode(topic, data))
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:  # the bag's own definition may lack a field
             raise UserError(f'{self._bag.path}: {topic}: {error}') from None
 
     def _ended_ns(self) -> int:
