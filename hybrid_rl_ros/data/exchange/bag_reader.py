@@ -238,5 +238,5 @@ def _require_whole_database(path: Path) -> None:
     try:
         with closing(sqlite3.connect(f'file:{path}?mode=ro', uri=True, timeout=0.2)) as database:
             database.execute('SELECT count(*) FROM sqlite_master').fetchone()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise UserError(f'{path}: cannot be read: {error}') from None

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rosbags.typesys import Stores, get_typestore
 
+from hybrid_rl_ros.data.exchange.bag_types import TYPES
 from hybrid_rl_ros.data.exchange.bag_writer import BagTopic, BagWriter
 from hybrid_rl_ros.data.exchange.dataset import Progress
 from hybrid_rl_ros.data.exchange.segments import segments
@@ -23,7 +23,6 @@ STATE = BagTopic('/observation/state', JOINT_STATE, depth=100)
 EXECUTED = BagTopic('/action/executed', JOINT_STATE, depth=100)
 REWARD = BagTopic('/reward', JOINT_STATE, depth=100)
 EPISODE = BagTopic('/episode', DIAGNOSTICS, depth=1, latched=True)
-_TYPES = get_typestore(Stores.ROS2_JAZZY)
 
 
 def export(store: ReplayStore, out: Path, on_progress: Progress) -> None:
@@ -112,7 +111,7 @@ class _Recording:
 
     def _write(self, topic: BagTopic, stamp: int, message: Any) -> None:
         log_ns = stamp + self._shift_ns
-        self._writer.write(topic, log_ns, log_ns, bytes(_TYPES.serialize_cdr(message, topic.type)))
+        self._writer.write(topic, log_ns, log_ns, bytes(TYPES.serialize_cdr(message, topic.type)))
 
 
 def _image_topic(camera: str) -> BagTopic:
@@ -120,7 +119,7 @@ def _image_topic(camera: str) -> BagTopic:
 
 
 def _message(type_name: str, *values: Any) -> Any:
-    return _TYPES.types[type_name](*values)
+    return TYPES.types[type_name](*values)
 
 
 def _header(stamp: int) -> Any:

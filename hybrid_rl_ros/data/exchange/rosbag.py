@@ -40,7 +40,7 @@ def open_source(path: Path, specs: Specs | None, mapping: Mapping) -> Source:
     bags = open_bags(path)
     if mapping.state or mapping.action or mapping.cameras:
         return open_sampled(bags, specs, mapping)
-    for key in ('units', 'action_scale', 'success'):
+    for key in ('units', 'ranges', 'action_scale', 'success'):
         _refuse_key(
             mapping, key, f'{path} says that itself; a bag that is to be sampled needs state, action or cameras'
         )
@@ -181,7 +181,7 @@ class _Recording:
             raise UserError(f'{self._bag.path}: {topic} is a {found}, expected a {expected}')
         try:
             return read(self._bag.decode(topic, data))
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:  # the bag's own definition may lack a field
             raise UserError(f'{self._bag.path}: {topic}: {error}') from None
 
     def _ended_ns(self) -> int:
