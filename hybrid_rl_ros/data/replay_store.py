@@ -261,7 +261,7 @@ class ReplayStore:
     def step_at(self, row: int) -> Step:
         """The step in one row, as it was appended."""
         record = self._index.records[row]
-        images = {camera: frames[0] for camera, frames in self.frames(np.array([row])).items()}
+        images = {camera: self.read_frames(camera, np.array([row]))[0] for camera in self.frame_streams()}
         return Step(
             stamp_ns=int(record['stamp_ns']),
             episode=int(record['episode']),
