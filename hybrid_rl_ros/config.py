@@ -191,7 +191,7 @@ class BagConfig(Section):
 
     write: bool = False
     images: bool = Field(True, description='camera streams, and what the policy sees of them')
-    topics: list[str] = Field([], description='more topics, of the message types that come with ROS')
+    topics: list[str] = Field([], description='more topics, whatever their types')
     queue_mb: float = Field(64, gt=0, description='may wait for the disk; what comes on top is dropped and counted')
     split_mb: float = Field(1000, ge=0, description='a new file begins after so much; 0 for never')
 

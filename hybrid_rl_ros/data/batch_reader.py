@@ -12,8 +12,8 @@ from hybrid_rl_ros.data.replay_store import ReplayStore, Transitions
 
 # Copies to 16 bytes behind a page's start, where numpy's own memory lies, took twice as long.
 _ALIGNMENT = 64
-# Two saturate the memory of a small machine.
-_MOST_THREADS = 2
+# They have used all that the memory of a small machine gives; a thread that gets no core costs nothing.
+_MOST_THREADS = 4
 # Small, so that a thread which is kept from running leaves its share to the others.
 _ROWS_AT_A_TIME = 32
 

@@ -12,11 +12,8 @@ import numpy as np
 from hybrid_rl_ros.data.choice import Choice, Split, choose, split_episodes
 from hybrid_rl_ros.data.exchange.dataset import made_whole
 from hybrid_rl_ros.data.replay_store import ReplayStore
-from hybrid_rl_ros.data.specs import Observation
 from hybrid_rl_ros.data.step import Step
 from hybrid_rl_ros.errors import UserError
-
-CHUNK = 64  # steps in memory at a time
 
 
 @dataclass(frozen=True)
@@ -62,33 +59,11 @@ def curate(
     return Curated(dropped, parts)
 
 
-def steps_of(store: ReplayStore, episode: int) -> Iterator[Step]:
-    """The episode's steps in order, as they were appended; a few at a time are in memory."""
-    rows = store.episode_rows(episode)
-    for start in range(0, len(rows), CHUNK):
-        chunk = rows[start : start + CHUNK]
-        cameras = [image.camera for image in store.specs.observation.images]
-        frames = {camera: store.read_frames(camera, chunk) for camera in cameras}
-        states, actions = store.states(chunk), store.actions(chunk)
-        for index, record in enumerate(store.records(chunk)):
-            images = {camera: frames[camera][index] for camera in cameras}
-            yield Step(
-                stamp_ns=int(record['stamp_ns']),
-                episode=episode,
-                observation=Observation(states[index], images),
-                action=actions[index],
-                reward=float(record['reward']),
-                terminal=bool(record['terminal']),
-                truncated=bool(record['truncated']),
-                intervention=bool(record['intervention']),
-            )
-
-
 def _copied(store: ReplayStore, numbers: list[int], folder: Path) -> Iterator[Step]:
     count = sum(len(store.episode_rows(number)) for number in numbers)
     with ReplayStore.create(folder, store.specs, max(2, count)) as new:
         for number in numbers:
-            for step in steps_of(store, number):
+            for step in map(store.step_at, store.episode_rows(number)):
                 new.append(step)
                 yield step
         new.flush()

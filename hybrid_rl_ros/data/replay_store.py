@@ -15,6 +15,7 @@ from hybrid_rl_ros.data.row_index import RowIndex
 from hybrid_rl_ros.data.specs import Observation, Specs
 from hybrid_rl_ros.data.step import Step
 from hybrid_rl_ros.data.store_files import ROW, StoreFiles
+from hybrid_rl_ros.errors import UserError
 
 
 @dataclass
@@ -103,12 +104,16 @@ class ReplayStore:
         payload = self._payload(step)
         record = self._record(step)
         displaced = self._index.displaced_by(step.episode)
-        if len(displaced) > 1:
-            # Newest first: killed in between, the episode has lost its end and not its beginning.
-            self._files.erase(displaced[:0:-1].tolist(), durably=False)
-        self._index.forget(displaced)
         row = self.row_of(self.sequence)
-        self._files.write(row, record, payload)
+        try:
+            if len(displaced) > 1:
+                # Newest first: killed in between, the episode has lost its end and not its beginning.
+                self._files.erase(displaced[:0:-1].tolist(), durably=False)
+            self._index.forget(displaced)
+            self._files.write(row, record, payload)
+        except UserError:
+            self.refresh()  # to what the files have come to
+            raise
         self._index.add(record[0])
         return row
 
@@ -119,8 +124,10 @@ class ReplayStore:
         """
         rows = np.flatnonzero(self._index.records['sequence'] > max(sequence, 0))
         newest_first = rows[np.argsort(self._index.records['sequence'][rows])][::-1]
-        self._files.erase(newest_first.tolist())
-        self.refresh()
+        try:
+            self._files.erase(newest_first.tolist())
+        finally:
+            self.refresh()
 
     def row_of(self, sequence: int) -> int:
         return sequence % self.capacity
@@ -254,7 +261,7 @@ class ReplayStore:
     def step_at(self, row: int) -> Step:
         """The step in one row, as it was appended."""
         record = self._index.records[row]
-        images = {camera: frames[0] for camera, frames in self.frames(np.array([row])).items()}
+        images = {camera: self.read_frames(camera, np.array([row]))[0] for camera in self.frame_streams()}
         return Step(
             stamp_ns=int(record['stamp_ns']),
             episode=int(record['episode']),

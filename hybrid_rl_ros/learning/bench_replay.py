@@ -28,7 +28,7 @@ from hybrid_rl_ros.learning.replay_peer import PEER, ReplayPeer
 
 SIZE, CAMERAS, STATES, ACTIONS = 128, ('front', 'wrist'), 7, 4
 EPISODE, BATCH = 200, 256
-THREADS = (1, 2)
+THREADS = (1, 2, 4)
 ROUNDS, CALLS = 15, 15
 APPENDED_TOGETHER = 100
 OPENED_STEPS, OPENINGS = 100_000, 5
@@ -50,6 +50,8 @@ def sample_rows(store: ReplayStore, peer: ReplayPeer) -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
     readers = {threads: BatchReader(store, threads) for threads in THREADS}
     require_same_content(store, readers[1], peer)
+    for rows in np.array_split(store.valid_rows(), 1 + store.steps // BATCH):
+        readers[1].transitions_at(rows)  # the peer's memory has been touched by filling it; the map's has not
 
     def ours(threads: int) -> object:
         return readers[threads].transitions_at(store.sample_rows(BATCH, rng))

@@ -153,7 +153,9 @@ class UpdateLoop:
             except queue.Empty:
                 pass
             owed = (self.env_steps - train.warm_up_steps) * ratio - self.updates
-            if self.env_steps >= max(1, train.warm_up_steps) and owed >= ratio:
+            # A small ring may just have dropped its only whole episode.
+            some = self._store.transitions > 0
+            if some and self.env_steps >= max(1, train.warm_up_steps) and owed >= ratio:
                 publish = (self.updates // ratio) % train.publish_every_steps == 0
                 return Job(self._store.sequence, self.env_steps, ratio, publish, checkpoint=publish)
             self._stopping.wait(IDLE_POLL_S)

@@ -38,6 +38,7 @@ class BagNode(GraphNode):
         self._recording = BagRecording(_next_folder(self.run_dir / 'bag'), attachments, queue_bytes, split_bytes)
         self.tick_s = POLL_S
         self.every(LOOK_PERIOD_S, self._subscriptions_of_bag.look_for_others)
+        self._complaint = self.every(self.config.observation.topic_timeout_s, self._complain)
 
     def close(self) -> None:
         self.tick()
@@ -55,6 +56,13 @@ class BagNode(GraphNode):
         if self._recording.problem and not self.status.warning:
             self.status.warning = self._recording.problem
             self.get_logger().error(self._recording.problem)
+
+    def _complain(self) -> None:
+        """Once, of what the configuration asks for by name; a driver may come later."""
+        self._complaint.cancel()
+        for topic in map(self.resolve_topic_name, self.config.bag.topics):
+            if topic in self._subscriptions_of_bag.awaited:
+                self.get_logger().warning(f'bag.topics: nobody publishes {topic}; it is recorded when somebody does')
 
     def _others(self) -> list[str]:
         """What the drivers say and hear."""

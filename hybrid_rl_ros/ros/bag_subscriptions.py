@@ -16,7 +16,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header, UInt32
 
-from hybrid_rl_ros.data.exchange.bag_writer import BagTopic, is_writable
+from hybrid_rl_ros.data.exchange.bag_types import learn_type
+from hybrid_rl_ros.data.exchange.bag_writer import BagTopic
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.ros.interfaces import import_interface
 from hybrid_rl_ros.ros.polling import NeverWaitedFor
@@ -71,6 +72,11 @@ class BagSubscriptions:
         self.lost = sum(heard.lost for heard in self._heard)
         return sorted(taken, key=attrgetter('received_ns'))
 
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The full names of those that nobody has published yet."""
+        return frozenset(self._awaited)
+
     def look_for_others(self) -> None:
         """Subscribe to those that have appeared, with the quality of service that they offer."""
         if not self._awaited:
@@ -93,11 +99,9 @@ class BagSubscriptions:
     def _subscribe_unknown(self, topic: str, type_name: str, qos: QoSProfile) -> None:
         try:
             message = import_interface(type_name, topic)
+            learn_type(type_name)
         except UserError as error:
-            self._node.get_logger().warning(f'not recorded: {error}')
-            return
-        if not is_writable(type_name):
-            self._node.get_logger().warning(f'not recorded: {topic}: the definition of {type_name} is not known')
+            self._node.get_logger().warning(f'{topic} is not recorded: {error}')
             return
         self._subscribe(topic, message, qos, IMAGE_DEPTH if type_name.endswith('Image') else DEPTH, one_voice=False)
 

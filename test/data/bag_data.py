@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mcap.reader import SeekingReader
 from mcap.writer import Writer
+from rosbags import rosbag2
+from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 from test_replay_store import make_specs
 
@@ -122,3 +125,35 @@ def foreign_mcap(path: Path, **options: Any) -> Iterator[Any]:
 
         yield write
         writer.finish()
+
+
+def in_small_chunks(bag: Path) -> Path:
+    """The bag with chunks of 4000 bytes; the file as it was is kept beside it."""
+    whole = (bag / 'bag_0.mcap').rename(bag.with_name(f'{bag.name}.whole.mcap'))
+    with open(whole, 'rb') as old, open(bag / 'bag_0.mcap', 'wb') as new:
+        reader, writer = SeekingReader(old), Writer(new, chunk_size=4000)
+        summary = reader.get_summary()
+        assert summary is not None
+        writer.start(profile='ros2')
+        schemas = {s.id: writer.register_schema(s.name, s.encoding, s.data) for s in summary.schemas.values()}
+        channels = {
+            c.id: writer.register_channel(c.topic, c.message_encoding, schemas[c.schema_id], c.metadata)
+            for c in summary.channels.values()
+        }
+        for _, channel, each in reader.iter_messages():
+            writer.add_message(channels[channel.id], each.log_time, each.data, each.publish_time)
+        writer.finish()
+    return bag
+
+
+def as_database(bag: Path, out: Path) -> Path:
+    """The bag as sqlite3, written by the library rosbags; the file itself."""
+    with (
+        rosbag2.Writer(out, version=8, storage_plugin=rosbag2.StoragePlugin.SQLITE3) as writer,
+        AnyReader([bag]) as reader,
+    ):
+        for connection in list(reader.connections):
+            copy = writer.add_connection(connection.topic, connection.msgtype, typestore=reader.typestore)
+            for _, log_ns, data in reader.messages([connection]):
+                writer.write(copy, log_ns, data)
+    return out / f'{out.name}.db3'

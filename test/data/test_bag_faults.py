@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 from bag_data import (
     PERIOD_NS,
+    as_database,
     assert_same,
     episode_steps,
     foreign_mcap,
     from_bag,
+    in_small_chunks,
     joint_state,
     make_store,
     message,
@@ -27,9 +29,6 @@ from bag_data import (
     to_bag,
 )
 from mcap.reader import SeekingReader
-from mcap.writer import Writer as McapWriter
-from rosbags.highlevel import AnyReader
-from rosbags.rosbag2 import StoragePlugin, Writer
 from test_replay_store import make_specs
 
 from hybrid_rl_ros.data.exchange.bag_reader import open_bags
@@ -43,22 +42,7 @@ STEPS = [*episode_steps(0, 40, terminal=True), *episode_steps(1, 40, 50 * PERIOD
 
 @pytest.fixture
 def bag(tmp_path) -> Path:
-    """A bag of many chunks."""
-    bag = to_bag(make_store(tmp_path / 'store', STEPS), tmp_path / 'bag')
-    whole = (bag / 'bag_0.mcap').rename(tmp_path / 'whole.mcap')
-    with open(whole, 'rb') as old, open(bag / 'bag_0.mcap', 'wb') as new:
-        reader, writer = SeekingReader(old), McapWriter(new, chunk_size=4000)
-        summary = reader.get_summary()
-        writer.start(profile='ros2')
-        schemas = {s.id: writer.register_schema(s.name, s.encoding, s.data) for s in summary.schemas.values()}
-        channels = {
-            c.id: writer.register_channel(c.topic, c.message_encoding, schemas[c.schema_id], c.metadata)
-            for c in summary.channels.values()
-        }
-        for _, channel, each in reader.iter_messages():
-            writer.add_message(channels[channel.id], each.log_time, each.data, each.publish_time)
-        writer.finish()
-    return bag
+    return in_small_chunks(to_bag(make_store(tmp_path / 'store', STEPS), tmp_path / 'bag'))
 
 
 def complaint(source: Path, tmp_path: Path, specs: Specs | None = None) -> str:
@@ -77,7 +61,7 @@ def test_of_a_file_that_was_cut_off_every_whole_chunk_is_read_and_the_rest_count
     cut = chunks[10].chunk_start_offset + 100
     os.truncate(file, cut)
     found = from_bag(bag, tmp_path / 'back')
-    (whole,) = open_bags(tmp_path / 'whole.mcap')
+    (whole,) = open_bags(tmp_path / 'bag.whole.mcap')
     total = whole.counts.total()
     assert 5 < len(found) < len(STEPS)
     assert_same(found, STEPS[: len(found)])
@@ -152,7 +136,7 @@ while True:
     [
         (b'', 'not an MCAP file'),
         (b'PK\x03\x04 something else', 'not an MCAP file: it does not begin with the bytes of one'),
-        (b'\x89MCAP0\r\n', 'no topic /observation/state'),
+        (b'\x89MCAP0\r\n', 'cut off or damaged at byte 8 of 8; 0 messages of whole chunks are read'),
     ],
     ids=['empty', 'foreign', 'magic only'],
 )
@@ -217,16 +201,7 @@ def test_a_topic_of_another_type_is_named(tmp_path):
 
 @pytest.fixture
 def database(tmp_path) -> Path:
-    out = tmp_path / 'sqlite'
-    with (
-        Writer(out, version=8, storage_plugin=StoragePlugin.SQLITE3) as writer,
-        AnyReader([to_bag(make_store(tmp_path / 'source', STEPS), tmp_path / 'source_bag')]) as reader,
-    ):
-        for connection in list(reader.connections):
-            copy = writer.add_connection(connection.topic, connection.msgtype, typestore=reader.typestore)
-            for _, log_ns, data in reader.messages([connection]):
-                writer.write(copy, log_ns, data)
-    return out / 'sqlite.db3'
+    return as_database(to_bag(make_store(tmp_path / 'source', STEPS), tmp_path / 'source_bag'), tmp_path / 'sqlite')
 
 
 def test_a_database_that_was_cut_off_is_refused(tmp_path, database):

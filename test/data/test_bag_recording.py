@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
 from hybrid_rl_ros.data.exchange.bag_reader import open_bags
 from hybrid_rl_ros.data.exchange.bag_recording import BagRecording
+from hybrid_rl_ros.data.exchange.bag_types import TYPES, learn_type
 from hybrid_rl_ros.data.exchange.bag_writer import BagTopic
 from hybrid_rl_ros.errors import UserError
 
@@ -77,3 +79,28 @@ def test_a_place_where_nothing_can_be_made_is_one_line(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(UserError, match=f'{tmp_path}/file/bag: no bag can be written here: Not a directory'):
         BagRecording(tmp_path / 'file' / 'bag', {}, queue_bytes=10, split_bytes=0)
+
+
+def test_a_message_type_of_another_package_is_learnt_from_its_files(tmp_path, monkeypatch):
+    folder = tmp_path / 'prefix' / 'share' / 'gripper_makers' / 'msg'
+    folder.mkdir(parents=True)
+    (folder / 'Fingers.msg').write_text('std_msgs/Header header\nFinger[] fingers\n')
+    (folder / 'Finger.msg').write_text('float64 width\ngeometry_msgs/Point tip\n')
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path / 'prefix'))
+    name = 'gripper_makers/msg/Fingers'
+    learn_type(name)
+    finger = TYPES.types['gripper_makers/msg/Finger']
+    tip = TYPES.types['geometry_msgs/msg/Point'](1.0, 2.0, 3.0)
+    time = TYPES.types['builtin_interfaces/msg/Time'](1, 2)
+    header = TYPES.types['std_msgs/msg/Header'](time, 'hand')
+    message = TYPES.types[name](header, [finger(0.04, tip)])
+    recording = BagRecording(tmp_path / 'bag', {}, queue_bytes=10**6, split_bytes=0)
+    recording.offer(BagTopic('/fingers', name), 1, 1, bytes(TYPES.serialize_cdr(message, name)))
+    recording.close()
+    (bag,) = open_bags(tmp_path / 'bag')
+    ((_, _, data),) = bag.messages(['/fingers'])
+    found = bag.decode('/fingers', data)
+    assert found.fingers[0].width == 0.04
+    assert np.array_equal([found.fingers[0].tip.x, found.fingers[0].tip.y, found.fingers[0].tip.z], [1, 2, 3])
+    with pytest.raises(UserError, match='no share/gripper_makers/msg/Thumb.msg'):
+        learn_type('gripper_makers/msg/Thumb')

@@ -175,6 +175,12 @@ def test_a_namespace_is_found_and_of_two_one_must_be_named(tmp_path, bag):
     assert_same(from_bag(both, tmp_path / 'left', make_specs(), bag={'namespace': 'left'}), WHOLE)
 
 
+@pytest.mark.parametrize('mapping', [{'success': 'all'}, {'units': {'x': 'cm->m'}}, {'action_scale': 'normalised'}])
+def test_a_recording_of_ours_says_everything_itself(tmp_path, bag, mapping):
+    with pytest.raises(UserError, match=f'mapping: {next(iter(mapping))}: {bag} says that itself'):
+        from_bag(bag, tmp_path / 'back', **mapping)
+
+
 def test_a_message_that_was_not_recorded_costs_its_step_and_begins_a_new_segment(tmp_path, bag):
     """As live: the transition over the gap is gone, and nothing is paired across it."""
     other = rewritten(

@@ -15,11 +15,13 @@ from hybrid_rl_ros.data.exchange.mapping import Mapping
 from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, ObservationSpec, Specs, VectorSpec
 from hybrid_rl_ros.errors import UserError
 
+FORCE = '/ft/wrench:wrench.force.x'
 MAPPING: dict[str, Any] = {
-    'state': {'elbow': '/joint_states:elbow.position', 'force': '/ft/wrench:wrench.force.x'},
+    'state': {'elbow': '/joint_states:elbow.position', 'force': FORCE},
     'action': {'forward': '/servo/cmd:twist.linear.x'},
     'cameras': {'front': '/camera/image'},
-    'bag': {'rate_hz': 10, 'max_age_s': 0.25, 'success': 'all'},
+    'success': 'all',
+    'bag': {'rate_hz': 10, 'max_age_s': 0.25},
 }
 BEGIN_S, END_S = 100.0, 102.0
 
@@ -72,7 +74,7 @@ def test_each_tick_has_the_newest_of_every_stream(tmp_path, arm_bag):
 
 
 def test_without_success_an_episode_is_cut_off_and_earns_nothing(tmp_path, arm_bag):
-    steps = from_bag(arm_bag, tmp_path / 'store', **{**MAPPING, 'bag': {'rate_hz': 10}})
+    steps = from_bag(arm_bag, tmp_path / 'store', **{**MAPPING, 'success': 'none'})
     assert steps[-1].truncated and not steps[-1].terminal and steps[-1].reward == 0.0
 
 
@@ -133,6 +135,7 @@ def test_pictures_come_compressed_in_any_encoding_and_are_resized_as_live(tmp_pa
         'state': {'elbow': '/joint_states:elbow.position'},
         'action': {'elbow': '/joint_states:elbow.position'},
         'cameras': {'packed': '/packed', 'bgr': '/bgr'},
+        'success': 'none',
         'bag': {'rate_hz': 10},
     }
     step = from_bag(tmp_path / 'b.mcap', tmp_path / 'store', **mapping)[0]
@@ -152,6 +155,10 @@ def test_pictures_come_compressed_in_any_encoding_and_are_resized_as_live(tmp_pa
 @pytest.mark.parametrize(
     ('change', 'complaint'),
     [
+        ({'success': None}, 'does not say how an episode ended; say in the mapping `success: all` or `success: none`'),
+        ({'units': {'elbo': 'deg->rad'}}, "mapping: units 'elbo' is not there; the nearest is 'elbow'"),
+        ({'quaternions': {'q': 'xyzw'}}, 'mapping: quaternions: bags have no such thing'),
+        ({'action': {}}, 'the mapping names no action'),
         ({'bag': {}}, 'sampling a bag needs bag.rate_hz in the mapping'),
         ({'state': {'elbow': '/joint_state:elbow.position'}}, 'no topic /joint_state; the nearest is /joint_states'),
         (
@@ -181,8 +188,8 @@ def test_what_the_configuration_wants_and_the_mapping_does_not_name_is_named(tmp
         observation=ObservationSpec(state=VectorSpec(dimensions=dimensions)),
         action=ActionSpec(dimensions=(Dimension(name='forward', unit='m/s', low=-1, high=1),)),
     )
-    with pytest.raises(UserError, match="the mapping, state: no 'wrist'"):
-        from_bag(arm_bag, tmp_path / 'store', specs, **MAPPING)
+    with pytest.raises(UserError, match="state 'wrist' is not there; the nearest is"):
+        from_bag(arm_bag, tmp_path / 'store', specs, **{**MAPPING, 'state': {'force': FORCE}})
 
 
 def test_a_number_that_is_not_finite_is_named(tmp_path):
@@ -191,4 +198,28 @@ def test_a_number_that_is_not_finite_is_named(tmp_path):
             write('/joint_states', 'sensor_msgs/msg/JointState', joint_state(['elbow'], [np.nan]), at)
     mapping = {key: {'elbow': '/joint_states:elbow.position'} for key in ('state', 'action')}
     with pytest.raises(UserError, match="'elbow.position' is nan, expected a finite number"):
-        from_bag(tmp_path / 'nan.mcap', tmp_path / 'store', **mapping, bag={'rate_hz': 10})
+        from_bag(tmp_path / 'nan.mcap', tmp_path / 'store', **mapping, success='none', bag={'rate_hz': 10})
+
+
+def test_units_are_converted_and_normalised_actions_scaled(tmp_path, arm_bag):
+    mapping = {**MAPPING, 'units': {'elbow': 'deg->rad'}, 'cameras': {}}
+    steps = from_bag(arm_bag, tmp_path / 'rad', **mapping)
+    ticks = np.arange(21) / 10
+    assert np.allclose([each.observation.state[0] for each in steps], np.deg2rad(ticks), atol=1e-6)
+
+    def dimension(name: str, unit: str, high: float) -> Dimension:
+        return Dimension(name=name, unit=unit, low=-high, high=high)
+
+    specs = Specs(
+        observation=ObservationSpec(
+            state=VectorSpec(dimensions=(dimension('force', 'N', 30.0), dimension('elbow', 'rad', 3.0)))
+        ),
+        action=ActionSpec(dimensions=(dimension('forward', 'm/s', 0.5),)),
+    )
+    with pytest.raises(UserError, match="row 11: action 'forward' is 1.1, expected -1 to 1"):
+        from_bag(arm_bag, tmp_path / 'out', specs, **mapping, action_scale='normalised')
+    with foreign_mcap(tmp_path / 'short.mcap') as write:
+        write_arm(write, end_s=BEGIN_S + 0.5)
+    scaled = from_bag(tmp_path / 'short.mcap', tmp_path / 'scaled', specs, **mapping, action_scale='normalised')
+    assert np.allclose([each.action[0] for each in scaled[:-1]], 0.5 * ticks[:5], atol=1e-6)
+    assert np.allclose([each.observation.state[0] for each in scaled], 10 * ticks[:6], atol=1e-5)

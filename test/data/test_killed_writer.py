@@ -47,8 +47,9 @@ def write_for_ever(folder: Path, seed: int, intentions: Connection) -> None:
             store.append(step)
         what_now = rng.random()
         if what_now < 0.25:
-            # Nothing is left to go on from where the discarded episode had filled the ring.
-            intend(0 if steps >= CAPACITY else began, store.sequence)
+            # Where the episode discarded has pushed out the one before, nothing is left to go on from.
+            before_held = store.sequence_at(np.array([store.row_of(began - 1)]))[0] == began - 1
+            intend(began if before_held else 0, store.sequence)
             store.truncate(began)
         elif what_now < 0.35:
             store.flush()

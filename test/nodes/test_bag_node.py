@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from test_graph import CONFIG, REACH, SMALL, executed, hybrid_rl, overrides, prepare, wait_for
+from test_teleop import SETTINGS, ScriptedPad
 
 from hybrid_rl_ros.bringup import Bringup, node_status, nodes_of_run, running
 from hybrid_rl_ros.data.exchange.bag_reader import open_bags
@@ -102,7 +104,8 @@ def test_a_recorder_that_is_killed_costs_neither_the_run_nor_what_it_had_written
 def test_what_the_queue_has_no_room_for_is_counted_and_the_run_loses_nothing(tmp_path):
     """A queue that is smaller than one picture, as behind a disk that stands still."""
     run = tmp_path / 'run'
-    settings = overrides(*BAG, CAMERAS, 'bag.queue_mb=0.002', 'eval.episodes=0')
+    settings = overrides(*BAG, CAMERAS, 'bag.queue_mb=0.002', 'eval.episodes=0', 'bag.topics=[/nobody, graph/ready]')
+    settings += overrides('observation.topic_timeout_s=1.0')
     process = hybrid_rl('train', '--config', LIFT, '--run', str(run), *settings)
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 0, errors
@@ -111,6 +114,9 @@ def test_what_the_queue_has_no_room_for_is_counted_and_the_run_loses_nothing(tmp
     assert bag.counts['/observation/image/front'] == 0
     assert bag.counts.total() == counters['messages'] > 500
     assert counters['dropped_messages'] > 4 * 80
+    assert bag.counts['/graph/ready'] > 0
+    log = (run / 'logs' / 'bag_node.log').read_text()
+    assert log.count('bag.topics: nobody publishes /nobody') == 1
     assert node_status(run, 'learner_node')['counters']['dropped_steps'] == 0
 
 
@@ -147,3 +153,44 @@ def test_a_library_that_is_missing_is_one_line(tmp_path):
     assert result.returncode == 2
     expected = "hybrid-rl: error: bag.write: needs mcap; install it with pip install 'hybrid_rl_ros[data]'\n"
     assert result.stderr == expected
+
+
+@pytest.fixture
+def pad() -> Iterator[ScriptedPad]:
+    scripted = ScriptedPad()
+    yield scripted
+    scripted.close()
+
+
+def test_what_a_person_did_and_what_the_gate_held_come_back_too(tmp_path, pad):
+    """A run that is stopped in the middle: bag and store end a few steps apart, and agree until then."""
+    run = tmp_path / 'run'
+    settings = [*SETTINGS, 'teleop.device=joy', 'train.env_steps=100000', 'train.warm_up_steps=100000']
+    settings += ['episode.time_limit_steps=40', 'sac.hidden=[32, 32]', 'eval.episodes=0', 'bag.write=true']
+    pad.steering = False
+    process = hybrid_rl('train', '--config', LIFT, '--run', str(run), *overrides(*settings))
+    try:
+        pad.until(lambda: pad.executed_by[-5:] == ['policy'] * 5)
+        pad.steering = True
+        pad.until(lambda: pad.executed_by.count('teleop') >= 60)
+        pad.steering = False
+        handed_back = len(pad.executed_by)
+        pad.until(lambda: pad.executed_by[handed_back:].count('policy') >= 20)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    with (
+        import_dataset(run / 'bag', tmp_path / 'out', 'rosbag', None, Mapping(), lambda *_: None) as found,
+        ReplayStore.open(run / 'replay', read_only=True) as stored,
+    ):
+        pairs = list(zip(found.rows(), stored.rows()))
+        assert len(pairs) > 80
+        assert abs(found.steps - stored.steps) <= 10
+        interventions = 0
+        for row, other in pairs:
+            step, kept = found.step_at(row), stored.step_at(other)
+            assert (step.stamp_ns, step.episode, step.intervention) == (kept.stamp_ns, kept.episode, kept.intervention)
+            assert np.array_equal(step.action, kept.action)
+            assert np.array_equal(step.observation.state, kept.observation.state)
+            interventions += step.intervention
+        assert interventions >= 50

@@ -57,7 +57,7 @@ def read_picture(type_name: str, message: Any, where: str) -> np.ndarray:
     if type_name == 'sensor_msgs/msg/Image':
         try:
             return read_image(message)
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:  # the bag's own definition may lack a field
             raise UserError(f'{where}: {error}') from None
     if type_name != 'sensor_msgs/msg/CompressedImage':
         raise UserError(f'{where} is a {type_name}, expected sensor_msgs/msg/Image or CompressedImage')

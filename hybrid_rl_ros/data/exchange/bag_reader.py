@@ -174,7 +174,10 @@ class McapBag:
         for file in self._files:
             if file.damage:
                 lost = f'{described - read} of {described}' if described else 'an unknown number'
-                _LOG.warning(f'{file.path}: {file.damage}; {read} messages of whole chunks are read, {lost} are lost')
+                line = f'{file.path}: {file.damage}; {read} messages of whole chunks are read, {lost} are lost'
+                if not read:
+                    raise UserError(line)
+                _LOG.warning(line)
 
 
 class RosbagsBag:
@@ -235,5 +238,5 @@ def _require_whole_database(path: Path) -> None:
     try:
         with closing(sqlite3.connect(f'file:{path}?mode=ro', uri=True, timeout=0.2)) as database:
             database.execute('SELECT count(*) FROM sqlite_master').fetchone()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise UserError(f'{path}: cannot be read: {error}') from None

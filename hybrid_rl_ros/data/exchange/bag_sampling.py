@@ -21,7 +21,8 @@ import numpy as np
 
 from hybrid_rl_ros.data.exchange.bag_fields import Field, parse_field, read_picture
 from hybrid_rl_ros.data.exchange.bag_reader import Bag
-from hybrid_rl_ros.data.exchange.bag_specs import VectorRange, nearest, require_names
+from hybrid_rl_ros.data.exchange.bag_specs import nearest
+from hybrid_rl_ros.data.exchange.columns import Columns, require_known
 from hybrid_rl_ros.data.exchange.dataset import Source
 from hybrid_rl_ros.data.exchange.mapping import Mapping
 from hybrid_rl_ros.data.message_values import NS_PER_S
@@ -33,63 +34,99 @@ from hybrid_rl_ros.errors import UserError
 
 @dataclass(frozen=True)
 class _Tick:
-    """One tick at which everything was there; `after_gap` if the tick before it was not such a one."""
+    """One tick at which everything was there; `after_gap` if the tick before it was not such a one.
+
+    state (S,) and action (A,) are in the order of the mapping, in the units of the bag.
+    """
 
     stamp_ns: int
     episode: tuple[int, float]
     after_gap: bool
-    state: dict[str, float]
-    action: dict[str, float]
+    state: list[float]
+    action: list[float]
     images: dict[str, np.ndarray]
 
 
 def open_sampled(bags: list[Bag], specs: Specs | None, mapping: Mapping) -> Source:
     """The bags' steps at `mapping.bag.rate_hz`. Raises UserError, also while the steps are read."""
+    where = str(bags[0].path)
+    if not mapping.action:
+        raise UserError(f'{where}: the mapping names no action; expected one or more under action')
     if mapping.bag.rate_hz is None:
-        raise UserError(f'{bags[0].path}: sampling a bag needs bag.rate_hz in the mapping, the control rate in Hz')
+        raise UserError(f'{where}: sampling a bag needs bag.rate_hz in the mapping, the control rate in Hz')
+    if mapping.success is None:
+        raise UserError(
+            f'{where}: the bag does not say how an episode ended; say in the mapping `success: all` or `success: none`'
+        )
     samplers = [_Sampler(bag, mapping) for bag in bags]
-    count, state, action = 0, VectorRange(), VectorRange()
-    for sampler in samplers:
-        for tick in sampler.ticks(with_images=False):
-            count += 1
-            state.add(tick.state)
-            action.add(tick.action)
+    wanted_state, wanted_action = (specs.observation.state, specs.action) if specs else (None, None)
+    state = Columns.of('state', where, list(mapping.state.values()), wanted_state, mapping)
+    action = Columns.of('action', where, list(mapping.action.values()), wanted_action, mapping)
+    require_known(mapping.units, state.names + action.names, 'mapping: units')
+    state.require_units(where, None, list(mapping.state.values()))
+    action.require_units(where, None, list(mapping.action.values()))
+    surveys = [[(tick.state, tick.action) for tick in sampler.ticks(with_images=False)] for sampler in samplers]
+    if not any(surveys):
+        raise UserError(f'{where}: no tick at which every stream of the mapping was there')
+    states, actions = (
+        [
+            columns.take(str(bag.path), np.array([tick[part] for tick in survey]).reshape(len(survey), -1))
+            for bag, survey in zip(bags, surveys)
+        ]
+        for part, columns in enumerate((state, action))
+    )
     if specs is None:
-        observation = ObservationSpec(state=VectorSpec(dimensions=state.dimensions()), images=samplers[0].images())
-        specs = Specs(observation=observation, action=ActionSpec(dimensions=action.dimensions()))
-    where = f'{bags[0].path}: the mapping'
-    require_names(mapping.state, specs.observation.state.names, f'{where}, state')
-    require_names(mapping.action, specs.action.names, f'{where}, action')
-    require_names(mapping.cameras, [image.camera for image in specs.observation.images], f'{where}, cameras')
-    return Source(specs, _steps(samplers, specs, mapping.bag.success == 'all'), count)
+        observation = ObservationSpec(
+            state=VectorSpec(dimensions=_derived(state, states)), images=samplers[0].image_specs()
+        )
+        specs = Specs(observation=observation, action=ActionSpec(dimensions=_derived(action, actions)))
+    require_known([image.camera for image in specs.observation.images], list(mapping.cameras), 'mapping: cameras:')
+    steps = _Steps(specs, mapping.success == 'all')
+    return Source(specs, steps.of(samplers, states, actions), sum(map(len, surveys)))
 
 
-def _steps(samplers: list[_Sampler], specs: Specs, success: bool) -> Iterator[Step]:
-    assembler = StepAssembler(specs, first_episode=0)
-    for sampler in samplers:
-        last: _Tick | None = None
-        for tick in sampler.ticks(with_images=True):
+def _derived(columns: Columns, rows: list[np.ndarray]) -> Any:
+    values = np.concatenate(rows)
+    return columns.derived(values.min(axis=0, initial=np.inf), values.max(axis=0, initial=-np.inf), None)
+
+
+class _Steps:
+    """From ticks to steps, by the rules of the live graph (step_assembler.py)."""
+
+    def __init__(self, specs: Specs, success: bool) -> None:
+        self._specs, self._success = specs, success
+        self._assembler = StepAssembler(specs, first_episode=0)
+
+    def of(self, samplers: list[_Sampler], states: list[np.ndarray], actions: list[np.ndarray]) -> Iterator[Step]:
+        """`states` and `actions` are of each bag (ticks, D), in our names and units."""
+        for sampler, bag_states, bag_actions in zip(samplers, states, actions):
+            last: _Tick | None = None
+            for number, tick in enumerate(sampler.ticks(with_images=True)):
+                if last is not None:
+                    ends = tick.episode != last.episode
+                    yield from self._step(last, bag_states[number - 1], bag_actions[number - 1], ends)
+                    if tick.after_gap:
+                        self._assembler.break_segment()
+                last = tick
             if last is not None:
-                yield from _assemble(assembler, specs, last, tick.episode != last.episode, success)
-                if tick.after_gap:
-                    assembler.break_segment()
-            last = tick
-        if last is not None:
-            yield from _assemble(assembler, specs, last, True, success)
-            assembler.break_segment()
+                yield from self._step(last, bag_states[-1], bag_actions[-1], True)
+                self._assembler.break_segment()
 
-
-def _assemble(assembler: StepAssembler, specs: Specs, tick: _Tick, ends: bool, success: bool) -> Iterator[Step]:
-    reward = {
-        'reward': float(ends and success),
-        'terminal': float(ends and success),
-        'truncated': float(ends and not success),
-        'running': float(not ends),
-    }
-    images = {spec.camera: _fit(tick.images[spec.camera], spec) for spec in specs.observation.images}
-    step = assembler.assemble(tick.stamp_ns, StreamValues(tick.state, tick.action, reward, images))
-    if step is not None:
-        yield step
+    def _step(self, tick: _Tick, state: np.ndarray, action: np.ndarray, ends: bool) -> Iterator[Step]:
+        reward = {
+            'reward': float(ends and self._success),
+            'terminal': float(ends and self._success),
+            'truncated': float(ends and not self._success),
+            'running': float(not ends),
+        }
+        spec = self._specs.observation
+        images = {image.camera: _fit(tick.images[image.camera], image) for image in spec.images}
+        values = StreamValues(
+            dict(zip(spec.state.names, state)), dict(zip(self._specs.action.names, action)), reward, images
+        )
+        step = self._assembler.assemble(tick.stamp_ns, values)
+        if step is not None:
+            yield step
 
 
 def _fit(image: np.ndarray, spec: ImageSpec) -> np.ndarray:
@@ -104,15 +141,14 @@ class _Sampler:
 
     def __init__(self, bag: Bag, mapping: Mapping) -> None:
         self._bag = bag
-        self._state = {name: parse_field(text, f'state.{name}') for name, text in mapping.state.items()}
-        self._action = {name: parse_field(text, f'action.{name}') for name, text in mapping.action.items()}
+        self._state = [parse_field(text, f'state.{name}') for name, text in mapping.state.items()]
+        self._action = [parse_field(text, f'action.{name}') for name, text in mapping.action.items()]
         self._cameras = mapping.cameras
         self._episode = parse_field(mapping.bag.episode, 'bag.episode') if mapping.bag.episode else None
         assert mapping.bag.rate_hz is not None
         self._period_ns = round(NS_PER_S / mapping.bag.rate_hz)
         self._max_age_ns = round(mapping.bag.max_age_s * NS_PER_S)
-        fields = [*self._state.values(), *self._action.values()]
-        self._streams = {field.topic for field in fields} | set(self._cameras.values())
+        self._streams = {field.topic for field in (*self._state, *self._action)} | set(self._cameras.values())
         # A flag is often said once, when it changes.
         self._pauses, self._gap = 0, False
         self._lasting = {self._episode.topic} - self._streams if self._episode else set()
@@ -120,7 +156,7 @@ class _Sampler:
             if topic not in bag.topics:
                 raise UserError(f'{bag.path}: no topic {topic}{nearest(topic, bag.topics)}')
 
-    def images(self) -> tuple[ImageSpec, ...]:
+    def image_specs(self) -> tuple[ImageSpec, ...]:
         """Specs of the cameras, as large as their first pictures."""
         specs: dict[str, ImageSpec] = {}
         cameras = {topic: camera for camera, topic in self._cameras.items()}
@@ -168,8 +204,7 @@ class _Sampler:
         elif due - min(newest[topic][0] for topic in self._streams) > self._max_age_ns:
             self._gap = True
         else:
-            state = {name: number(field) for name, field in self._state.items()}
-            action = {name: number(field) for name, field in self._action.items()}
+            state, action = ([number(field) for field in fields] for fields in (self._state, self._action))
             images = {}
             if with_images:
                 images = {camera: self._picture(topic, newest[topic][1]) for camera, topic in self._cameras.items()}

@@ -6,8 +6,12 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from hybrid_rl_ros.data.specs import Dimension
 from hybrid_rl_ros.errors import UserError
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class VectorRange:
@@ -44,7 +48,7 @@ def require_names(values: Mapping[str, object], names: Iterable[str], where: str
 
 
 def require_finite(values: Mapping[str, float], names: Iterable[str], where: str) -> None:
-    """Raises UserError for a number that is not finite."""
+    """Raises UserError for a number that is not finite, or not as a float32."""
     for name in names:
-        if not math.isfinite(values[name]):
+        if not abs(values[name]) <= _LARGEST:
             raise UserError(f'{where}: {name!r} is {values[name]}, expected a finite number')

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rosbags.typesys import Stores, get_typestore
 
+from hybrid_rl_ros.data.exchange.bag_types import TYPES
 from hybrid_rl_ros.data.exchange.bag_writer import BagTopic, BagWriter
 from hybrid_rl_ros.data.exchange.dataset import Progress
+from hybrid_rl_ros.data.exchange.segments import segments
 from hybrid_rl_ros.data.message_values import NS_PER_S
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs
@@ -22,19 +23,15 @@ STATE = BagTopic('/observation/state', JOINT_STATE, depth=100)
 EXECUTED = BagTopic('/action/executed', JOINT_STATE, depth=100)
 REWARD = BagTopic('/reward', JOINT_STATE, depth=100)
 EPISODE = BagTopic('/episode', DIAGNOSTICS, depth=1, latched=True)
-_TYPES = get_typestore(Stores.ROS2_JAZZY)
 
 
 def export(store: ReplayStore, out: Path, on_progress: Progress) -> None:
     """Write the store into a new bag, the folder `out`. A last step whose episode is gone is left out."""
-    rows = store.rows()
-    ends = ~np.isin(rows, store.valid_rows())
-    segments = np.split(rows, np.flatnonzero(ends)[:-1] + 1) if len(rows) else []
-    segments = [segment for segment in segments if len(segment) > 1 or not store.step_at(segment[0]).ends_episode]
-    numbers = [store.step_at(segment[0]).episode for segment in segments]
+    pieces = [piece for piece in segments(store) if not store.step_at(piece.rows[0]).ends_episode]
+    numbers = [piece.number for piece in pieces]
     attachments = {'specs.json': store.specs.model_dump_json(indent=1).encode()}
-    if numbers != list(range(len(numbers))) and len(set(numbers)) == len(numbers):
-        # Reading numbers the segments from 0 on. Parts of one episode, of which steps were lost, must not become one.
+    if numbers != list(range(len(numbers))):
+        # Reading numbers the episodes from 0 on.
         attachments['episodes.json'] = json.dumps(numbers).encode()
     writer = BagWriter(out, attachments)
     cameras = [_image_topic(image.camera) for image in store.specs.observation.images]
@@ -42,12 +39,13 @@ def export(store: ReplayStore, out: Path, on_progress: Progress) -> None:
         writer.add_topic(topic)
     recording = _Recording(writer, store.specs)
     done = 0
-    for segment in segments:
+    total = sum(len(piece.rows) for piece in pieces)
+    for piece in pieces:
         recording.begin_segment()
-        for row in segment:
+        for row in piece.rows:
             recording.write(store.step_at(row))
             done += 1
-            on_progress(done, len(rows))
+            on_progress(done, total)
     writer.close()
 
 
@@ -113,7 +111,7 @@ class _Recording:
 
     def _write(self, topic: BagTopic, stamp: int, message: Any) -> None:
         log_ns = stamp + self._shift_ns
-        self._writer.write(topic, log_ns, log_ns, bytes(_TYPES.serialize_cdr(message, topic.type)))
+        self._writer.write(topic, log_ns, log_ns, bytes(TYPES.serialize_cdr(message, topic.type)))
 
 
 def _image_topic(camera: str) -> BagTopic:
@@ -121,7 +119,7 @@ def _image_topic(camera: str) -> BagTopic:
 
 
 def _message(type_name: str, *values: Any) -> Any:
-    return _TYPES.types[type_name](*values)
+    return TYPES.types[type_name](*values)
 
 
 def _header(stamp: int) -> Any:

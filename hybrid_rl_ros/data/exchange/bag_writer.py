@@ -13,16 +13,17 @@ from typing import Any
 
 import yaml
 from mcap.writer import Writer
-from rosbags.typesys import Stores, get_typestore
 
-CHUNK_BYTES = 2**20
+from hybrid_rl_ros.data.exchange.bag_types import TYPES
+
+# What a cut or a damaged byte costs.
+CHUNK_BYTES = 2**18
 # The last chunk is in memory only, until it is full or this old.
 FLUSH_S = 0.5
 # Of metadata.yaml: the newest that every rosbag2 since Humble can read.
 METADATA_VERSION = 8
 _NEVER = {'sec': 9223372036, 'nsec': 854775807}
 _UNKNOWN_START_NS = 2**63 - 1
-_TYPES = get_typestore(Stores.ROS2_JAZZY)
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,6 @@ class BagTopic:
     depth: int = 10
     reliable: bool = True
     latched: bool = False
-
-
-def is_writable(type_name: str) -> bool:
-    """Whether the definition of this message type is known, without which nobody could read it again."""
-    return type_name in _TYPES.fielddefs
 
 
 class BagWriter:
@@ -156,9 +152,9 @@ class _BagFile:
 
     def add_channel(self, topic: BagTopic) -> int:
         if topic.type not in self._schemas:
-            definition, _ = _TYPES.generate_msgdef(topic.type, ros_version=2)
+            definition, _ = TYPES.generate_msgdef(topic.type, ros_version=2)
             self._schemas[topic.type] = self._writer.register_schema(topic.type, 'ros2msg', definition.encode())
-        about = {'offered_qos_profiles': _qos_text(topic), 'topic_type_hash': _TYPES.hash_rihs01(topic.type)}
+        about = {'offered_qos_profiles': _qos_text(topic), 'topic_type_hash': TYPES.hash_rihs01(topic.type)}
         self._channels[topic.name] = self._writer.register_channel(topic.name, 'cdr', self._schemas[topic.type], about)
         return self._channels[topic.name]
 
@@ -224,7 +220,7 @@ def _topic_metadata(topic: BagTopic) -> dict[str, Any]:
         'type': topic.type,
         'serialization_format': 'cdr',
         'offered_qos_profiles': _qos_text(topic),
-        'type_description_hash': _TYPES.hash_rihs01(topic.type),
+        'type_description_hash': TYPES.hash_rihs01(topic.type),
     }
 
 

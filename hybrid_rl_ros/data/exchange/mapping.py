@@ -20,7 +20,6 @@ class BagMapping(Section):
     episode: str | None = Field(
         None, description='`topic:field`: an episode lasts while it is true, or while it keeps one number'
     )
-    success: Literal['all', 'none'] = Field('none', description='whether the episodes end in success')
 
 
 class Mapping(Section):

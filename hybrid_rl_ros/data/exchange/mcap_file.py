@@ -14,6 +14,7 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 from hybrid_rl_ros.errors import UserError
 
 MAGIC = b'\x89MCAP0\r\n'
+MOST_NAMED = 3
 
 
 class McapFile:
@@ -103,11 +104,12 @@ class McapFile:
                 if isinstance(record, Chunk):
                     try:
                         inner = breakup_chunk(record, validate_crc=True)
-                    except Exception as error:
-                        lost.append(f'the chunk at byte {whole} is damaged ({error})')
+                    except Exception:
+                        lost.append(f'the chunk at byte {whole} is damaged')
                         inner = []
                     yield from inner
                 else:
                     yield record
                 whole = file.tell()
-        self.damage = '; '.join(lost)
+        more = [f'{len(lost) - MOST_NAMED} more such places'] if len(lost) > MOST_NAMED else []
+        self.damage = '; '.join([*lost[:MOST_NAMED], *more])

@@ -32,16 +32,27 @@ NOT_ACTION = ('by/', 'moved/', 'limited/', 'latent/')
 def open_source(path: Path, specs: Specs | None, mapping: Mapping) -> Source:
     """The bag, or the folder of bags, at `path`. Raises UserError, also while the steps are read.
 
-    With names in the mapping's `state` or `action` the bag is sampled (bag_sampling.py); otherwise it is a recording
-    of our own graph, and gives the steps that the graph itself stored.
+    With names in the mapping the bag is sampled (bag_sampling.py); otherwise it is a recording of our own graph, and
+    gives the steps that the graph itself stored.
     """
+    for key in ('quaternions', 'filter_key'):
+        _refuse_key(mapping, key, 'bags have no such thing')
     bags = open_bags(path)
-    if mapping.state or mapping.action:
+    if mapping.state or mapping.action or mapping.cameras:
         return open_sampled(bags, specs, mapping)
+    for key in ('units', 'ranges', 'action_scale', 'success'):
+        _refuse_key(
+            mapping, key, f'{path} says that itself; a bag that is to be sampled needs state, action or cameras'
+        )
     recordings = [_Recording(bag, mapping.bag.namespace) for bag in bags]
     specs = specs or recordings[0].specs()
     count = sum(recording.count(specs) for recording in recordings)
     return Source(specs, _all_steps(recordings, specs), count)
+
+
+def _refuse_key(mapping: Mapping, key: str, why: str) -> None:
+    if getattr(mapping, key) != Mapping.model_fields[key].default:
+        raise UserError(f'mapping: {key}: {why}')
 
 
 def _all_steps(recordings: list[_Recording], specs: Specs) -> Iterator[Step]:
@@ -170,7 +181,7 @@ class _Recording:
             raise UserError(f'{self._bag.path}: {topic} is a {found}, expected a {expected}')
         try:
             return read(self._bag.decode(topic, data))
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:  # the bag's own definition may lack a field
             raise UserError(f'{self._bag.path}: {topic}: {error}') from None
 
     def _ended_ns(self) -> int:
