@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 PACKAGE = 'hybrid_rl_ros'
 NODES = (
     'sim_node',
+    'teleop_node',
     'camera_node',
     'observation_node',
     'inference_node',
@@ -14,6 +15,7 @@ NODES = (
     'reward_reset_node',
     'learner_node',
     'recorder_node',
+    'bag_node',
 )
 ROS_MESSAGES = ('std', 'sensor', 'geometry', 'diagnostic', 'trajectory')
 
@@ -60,6 +62,7 @@ setup(
         'ros': ['ros-rclpy[fastrtps]==7.1.6', 'ros-std-srvs==5.3.6', *(f'ros-{m}-msgs==5.3.6' for m in ROS_MESSAGES)],
         'sim': ['mujoco>=3.2', 'gymnasium[classic-control]', 'PyOpenGL'],
         'data': ['pyarrow', 'av', 'h5py', 'rosbags', 'mcap'],
+        'teleop': ['pygame', 'pyspacemouse'],
         'dev': [
             'pytest-timeout',
             'hypothesis',

@@ -25,6 +25,8 @@ import matplotlib
 matplotlib.use('svg')
 import matplotlib.pyplot as plt
 
+from hybrid_rl_ros.run_folder import succeeded_alone
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
 README = ROOT / 'benchmarks' / 'README.md'
@@ -33,8 +35,19 @@ WINDOW = 20
 
 
 @dataclass(frozen=True)
+class Variant:
+    """The same task and agent with other settings (`key=value`)."""
+
+    name: str | None = None
+    settings: tuple[str, ...] = ()
+
+
+PLAIN = Variant()
+
+
+@dataclass(frozen=True)
 class Benchmark:
-    """One task: its configuration, its demonstrations (0 for none), and the agents to compare."""
+    """One task: its configuration, its demonstrations (0 for none), and the agents and variants to compare."""
 
     task: str
     config: str
@@ -43,10 +56,13 @@ class Benchmark:
     demos: int = 0
     expert: str = ''
     noise: float = 0.0
-    variant: str | None = None
+    variants: tuple[Variant, ...] = (PLAIN,)
 
-    def results(self, agent: str) -> Path:
-        return RESULTS / ('-'.join(filter(None, (self.task, agent, self.variant))) + '.json')
+    def compared(self) -> list[tuple[str, Variant]]:
+        return [(agent, variant) for agent in self.agents for variant in self.variants]
+
+    def results(self, agent: str, variant: Variant) -> Path:
+        return RESULTS / ('-'.join(filter(None, (self.task, agent, variant.name))) + '.json')
 
 
 LIFT = Benchmark(
@@ -61,6 +77,15 @@ LIFT = Benchmark(
 BENCHMARKS = {
     'lift': LIFT,  # the demonstrations of `make demo`
     'reach_state': Benchmark('reach_state', 'sim_reach_state.yaml', 'reach, state observations, no demonstrations'),
+    'peg_insert': Benchmark(
+        task='peg_insert',
+        config='sim_peg_insert.yaml',
+        title='peg_insert, state observations, with and without a scripted person who takes over after 3 s',
+        demos=5,
+        expert='peg_insert',
+        noise=0.1,
+        variants=(PLAIN, Variant('interventions', ('teleop.device=expert',))),
+    ),
 }
 
 
@@ -85,12 +110,13 @@ def run_seed(name: str, benchmark: Benchmark, seed: int) -> None:
         expert = ['--expert', benchmark.expert, '--noise', str(benchmark.noise)]
         hybrid_rl('record', *config, '--episodes', str(benchmark.demos), *expert, '--out', str(store))
         demos = ['--set', f'demos={store.relative_to(ROOT)}']
-    for agent in benchmark.agents:
-        run = folder / agent
-        train = ['train', *config, '--set', f'agent={agent}', *demos]
+    for agent, variant in benchmark.compared():
+        run = folder / '-'.join(filter(None, (agent, variant.name)))
+        settings = [part for setting in variant.settings for part in ('--set', setting)]
+        train = ['train', *config, '--set', f'agent={agent}', *demos, *settings]
         hybrid_rl(*train, '--run', str(run.relative_to(ROOT)))
         hybrid_rl('report', '--run', str(run.relative_to(ROOT)))
-        keep(benchmark, agent, 'hybrid-rl ' + shlex.join(train), result_of(run, seed))
+        keep(benchmark, agent, variant, 'hybrid-rl ' + shlex.join(train), result_of(run, seed))
 
 
 def hybrid_rl(*arguments: str) -> None:
@@ -111,10 +137,11 @@ def result_of(run: Path, seed: int) -> dict[str, Any]:
         'steps_to_90',
         'mean_cycle_s',
         'mean_episode_s',
+        'interventions',
     )
     lines = run / 'episodes.jsonl'
     episodes = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
-    successes = [episode['outcome'] == 'succeeded' for episode in episodes]
+    successes = [succeeded_alone(episode) for episode in episodes]
     curve = [
         [episode['env_steps'], round(sum(successes[max(0, i + 1 - WINDOW) : i + 1]) / min(i + 1, WINDOW), 3)]
         for i, episode in enumerate(episodes)
@@ -122,16 +149,16 @@ def result_of(run: Path, seed: int) -> dict[str, Any]:
     return {'seed': seed, **{key: summary[key] for key in kept}, 'cores': len(os.sched_getaffinity(0)), 'curve': curve}
 
 
-def keep(benchmark: Benchmark, agent: str, command: str, result: dict[str, Any]) -> None:
+def keep(benchmark: Benchmark, agent: str, variant: Variant, command: str, result: dict[str, Any]) -> None:
     """Put one seed's result into the results of its agent, which hold the latest run of every seed."""
-    path = benchmark.results(agent)
+    path = benchmark.results(agent, variant)
     seeds = json.loads(path.read_text())['seeds'] if path.exists() else []
     seeds = sorted([s for s in seeds if s['seed'] != result['seed']] + [result], key=lambda s: s['seed'])
     commit = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=ROOT, capture_output=True, text=True, check=True)
     header = {
         'task': benchmark.task,
         'agent': agent,
-        'variant': benchmark.variant,
+        'variant': variant.name,
         'command': command,
         'commit': commit.stdout.strip(),
     }
@@ -141,12 +168,13 @@ def keep(benchmark: Benchmark, agent: str, command: str, result: dict[str, Any])
 def write_tables() -> None:
     sections = []
     for name, benchmark in BENCHMARKS.items():
-        results = [json.loads(p.read_text()) for a in benchmark.agents if (p := benchmark.results(a)).exists()]
+        paths = [benchmark.results(agent, variant) for agent, variant in benchmark.compared()]
+        results = [json.loads(path.read_text()) for path in paths if path.exists()]
         if not results:
             continue
         plot(name, results)
         title = benchmark.title
-        rows = [row(result['agent'], seed) for result in results for seed in result['seeds']]
+        rows = [row(name_of(result), seed) for result in results for seed in result['seeds']]
         sections.append(f'## {title}\n\n{TABLE_HEAD}' + '\n'.join(rows) + f'\n\n![{title}](results/{name}.svg)\n')
     text = README.read_text()
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
@@ -157,6 +185,10 @@ TABLE_HEAD = (
     '| agent | seed | control steps | success (eval) | mean success, s | mean episode, s | steps to 90% | wall, s |\n'
     '|---|---|---|---|---|---|---|---|\n'
 )
+
+
+def name_of(result: dict[str, Any]) -> str:
+    return ', '.join(filter(None, (result['agent'], result['variant'])))
 
 
 def row(agent: str, seed: dict[str, Any]) -> str:
@@ -172,7 +204,7 @@ def plot(name: str, results: list[dict[str, Any]]) -> None:
     figure, axes = plt.subplots(figsize=(7, 3.5), layout='constrained')
     for number, result in enumerate(results):
         for seed in result['seeds']:
-            label = f'{result["agent"]}, seed {seed["seed"]}'
+            label = f'{name_of(result)}, seed {seed["seed"]}'
             style = ('-', '--', ':')[(seed['seed'] - 1) % 3]
             if seed['curve']:
                 axes.plot(*zip(*seed['curve']), style, color=f'C{number}', label=label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
 from hybrid_rl_ros.process_environment import node_environment
 from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.run_folder import read_json
+from hybrid_rl_ros.teleop_config import load_teleop
 
 POLL_S = 0.1
 STOP_WITHIN_S = 15.0
@@ -51,25 +54,58 @@ class NodeProcess:
 def nodes_of_run(
     config: Config, role: str, episodes: int = 0, expert: str | None = None, expert_noise: float = 0.0
 ) -> list[NodeProcess]:
-    """The one list of what runs together, in the order of starting. The last node that is `leading` ends the run."""
-    source = 'expert' if expert else 'learner' if role == 'train' else 'file'
-    inference: dict[str, Any] = {'source': source}
-    if expert:
-        inference['expert_noise'] = float(expert_noise)
+    """The one list of what runs together, in the order of starting. The last node that is `leading` ends the run.
+
+    Recording without an expert, a person is the only one who acts.
+    """
     nodes = [NodeProcess('sim_node')] if config.sim else []
     for name, camera in config.observation.cameras.items():
         if camera.source is not None:
             nodes.append(NodeProcess(f'camera_node_{name}', {'camera': name}, executable='camera_node'))
+    if config.bag.write:
+        _require_bag_libraries()
+        nodes.append(NodeProcess('bag_node'))
     if role == 'train':
         nodes.append(NodeProcess('learner_node'))
+    if role != 'record' or expert:
+        source = 'expert' if expert else 'learner' if role == 'train' else 'file'
+        noise = {'expert_noise': float(expert_noise)} if expert else {}
+        nodes.append(NodeProcess('inference_node', {'source': source, **noise}))
+    if config.teleop.device is not None and role != 'eval' and not expert:
+        terminal = _terminal()
+        nodes.append(NodeProcess('teleop_node', {'terminal': terminal} if terminal else {}))
     return [
         *nodes,
-        NodeProcess('inference_node', inference),
         NodeProcess('observation_node'),
         NodeProcess('safety_node'),
         NodeProcess('recorder_node', {'episodes': episodes} if episodes else {}),
         NodeProcess('reward_reset_node'),
     ]
+
+
+def _terminal() -> str:
+    """The terminal that this command was typed in, for keys; '' if there is none."""
+    try:
+        return os.ttyname(sys.stdin.fileno())
+    except (OSError, ValueError):
+        return ''
+
+
+def require_teleop_fits(config: Config) -> None:
+    """Raises UserError for a device that is not known, or that does not go with the run."""
+    if config.teleop.device is None:
+        return
+    scripted = load_teleop(config.teleop.device).device == 'expert'
+    if not scripted and config.clock == 'lockstep':
+        raise UserError(f'teleop device {config.teleop.device}: a person needs real time; add --set clock=realtime')
+    if scripted and config.sim is None:
+        raise UserError(f'teleop device {config.teleop.device}: its script knows a simulation only, and sim is null')
+
+
+def _require_bag_libraries() -> None:
+    for name in ('mcap', 'rosbags'):
+        if find_spec(name) is None:
+            raise UserError(f"bag.write: needs {name}; install it with pip install 'hybrid_rl_ros[data]'")
 
 
 def resolve_specs(config: Config) -> Specs:
@@ -135,7 +171,8 @@ class Bringup:
         """True once the run's leading node has ended well.
 
         Raises UserError with a node's own line if it stopped for the user's mistake, or with where to look if it died.
-        In real time a dead learner is no reason to stop: the arm goes on with the last weights.
+        In real time a dead learner is no reason to stop: the arm goes on with the last weights. Nor is a bag_node that
+        dies on the way: nothing depends on it.
         """
         for name, process in self._processes.items():
             code = process.poll()
@@ -148,6 +185,8 @@ class Bringup:
                 raise UserError(_last_error(log))
             if name == 'learner_node' and self._config.clock == 'realtime':
                 continue
+            if name == 'bag_node' and node_status(self._run, name).get('ready'):
+                continue
             how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
             go_on = f'; go on with: hybrid-rl train --resume --run {self._run}' if self._role == 'train' else ''
             raise RunFailedError(f'{name} {how}; the arm holds. Its log: {log}{go_on}')
@@ -155,8 +194,15 @@ class Bringup:
 
     @property
     def learner_lost(self) -> bool:
-        learner = self._processes.get('learner_node')
-        return learner is not None and learner.poll() not in (None, 0)
+        return self._lost('learner_node')
+
+    @property
+    def bag_lost(self) -> bool:
+        return self._lost('bag_node')
+
+    def _lost(self, name: str) -> bool:
+        process = self._processes.get(name)
+        return process is not None and process.poll() not in (None, 0)
 
     def stop(self) -> None:
         """SIGTERM in the reverse order of starting, so that the arm is told to hold while its driver still listens."""

@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument('--out', type=Path, required=True)
     record.add_argument('--expert', help="name of a task's scripted expert")
     record.add_argument('--noise', type=float, default=0.0, help="the expert's noise, a fraction of the action range")
-    record.add_argument('--teleop', help='a device (comes with a later version)')
+    record.add_argument('--teleop', metavar='DEVICE', help='a file of config/teleop/ by its name, or a path')
     _add_set(record)
     record.set_defaults(call=_record)
 
@@ -118,8 +118,10 @@ def _eval(options: argparse.Namespace) -> int:
 def _record(options: argparse.Namespace) -> int:
     from hybrid_rl_ros.runs import record
 
-    if options.teleop or not options.expert:
-        raise UserError('record: name a scripted expert with --expert; teleoperation comes with a later version')
+    if (options.teleop is None) == (options.expert is None):
+        raise UserError('record: name who acts: a person with --teleop DEVICE, or a scripted expert with --expert TASK')
+    if options.teleop:
+        options.overrides.append(f'teleop.device={options.teleop}')
     record(options.config, options.overrides, options.episodes, options.out, options.expert, options.noise)
     return 0
 

@@ -176,8 +176,24 @@ class InferenceConfig(Section):
         return self
 
 
+class TeleopConfig(Section):
+    """A person beside the policy: holding the clutch takes over, and what is then done is learned from."""
+
+    device: str | None = Field(None, description='a file of config/teleop/ by its name, or a path; null for nobody')
+
+
 class EvalConfig(Section):
     episodes: int = Field(50, ge=0, description='fresh episodes after training; 0 for none')
+
+
+class BagConfig(Section):
+    """What bag_node records into <run>/bag: rosbag2 folders of MCAP."""
+
+    write: bool = False
+    images: bool = Field(True, description='camera streams, and what the policy sees of them')
+    topics: list[str] = Field([], description='more topics, whatever their types')
+    queue_mb: float = Field(64, gt=0, description='may wait for the disk; what comes on top is dropped and counted')
+    split_mb: float = Field(1000, ge=0, description='a new file begins after so much; 0 for never')
 
 
 class Config(Section):
@@ -202,7 +218,9 @@ class Config(Section):
     bc: BcConfig = BcConfig()
     train: TrainConfig = TrainConfig()
     inference: InferenceConfig = InferenceConfig()
+    teleop: TeleopConfig = TeleopConfig()
     eval: EvalConfig = EvalConfig()
+    bag: BagConfig = BagConfig()
 
     @property
     def control_period_s(self) -> float:

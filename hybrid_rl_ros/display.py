@@ -64,10 +64,15 @@ def _facts(run: Path, config: Config, role: str, rates: _Rates, bringup: Bringup
     safety, recorder = node_status(run, 'safety_node'), node_status(run, 'recorder_node')
     episodes = read_json_lines(run / 'episodes.jsonl')
     window = episodes[-WINDOW:]
-    steps = safety.get('counters', {}).get('executed_policy', 0)
+    counters = safety.get('counters', {})
+    steps = counters.get('executed_policy', 0) + counters.get('executed_teleop', 0)
     facts = {'episodes': str(len(episodes)), 'steps': str(learner.get('env_steps', steps))}
+    if role == 'record':
+        facts['kept'] = str(recorder.get('counters', {}).get('kept_episodes', 0))
+    if teleop := counters.get('executed_teleop', 0):
+        facts['by a person'] = f'{teleop / steps:.0%}'
     rate = success_rate(episodes, WINDOW)
-    if rate is not None:
+    if rate is not None and role != 'record':
         facts[f'success (last {len(window)})'] = f'{rate:.2f}'
         facts['return'] = f'{sum(episode["return"] for episode in window) / len(window):.2f}'
     facts['steps/s'] = f'{rates.of("steps", steps):.1f}'
@@ -84,6 +89,8 @@ def _facts(run: Path, config: Config, role: str, rates: _Rates, bringup: Bringup
             facts[status.stem] = warning
     if bringup.learner_lost:
         facts['learner'] = 'LOST: the arm goes on with the last weights; stop, then train --resume'
+    if bringup.bag_lost:
+        facts['bag'] = 'LOST: bag_node died; nothing more is recorded, the run goes on'
     return facts
 
 

@@ -65,8 +65,11 @@ def _curves(episodes: list[dict[str, Any]]) -> str:
     rates = [success_rate(episodes[: end + 1], WINDOW) or 0.0 for end in range(len(episodes))]
     returns = [episode['return'] for episode in episodes]
     lengths = [episode['steps'] for episode in episodes]
+    helped = [episode.get('interventions', 0) / max(1, episode['steps']) for episode in episodes]
+    help_chart = line_chart('share of steps by a person', 'control steps', steps, helped) if any(helped) else ''
     return (
-        line_chart(f'success, trailing {WINDOW} episodes', 'control steps', steps, rates)
+        line_chart(f'success without help, trailing {WINDOW} episodes', 'control steps', steps, rates)
+        + help_chart
         + line_chart('return of an episode', 'control steps', steps, returns)
         + line_chart('steps of an episode', 'control steps', steps, lengths)
     )

@@ -38,8 +38,13 @@ def open_json_lines(path: Path) -> TextIO:
 
 
 def success_rate(episodes: list[dict[str, Any]], last: int | None = None) -> float | None:
-    """The share of succeeded episodes among the `last`; None without any."""
+    """The share among the `last` episodes that succeeded without a person's help; None without any."""
     window = episodes[-last:] if last else episodes
     if not window:
         return None
-    return sum(episode['outcome'] == 'succeeded' for episode in window) / len(window)
+    return sum(succeeded_alone(episode) for episode in window) / len(window)
+
+
+def succeeded_alone(episode: dict[str, Any]) -> bool:
+    """Whether a line of episodes.jsonl tells of a success that nobody intervened in."""
+    return episode['outcome'] == 'succeeded' and not episode.get('interventions')

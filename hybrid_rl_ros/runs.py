@@ -11,7 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hybrid_rl_ros.bringup import nodes_of_run, prepare_run, resolve_specs, run_graph
+from hybrid_rl_ros.bringup import (
+    RunFailedError,
+    nodes_of_run,
+    prepare_run,
+    require_teleop_fits,
+    resolve_specs,
+    run_graph,
+)
 from hybrid_rl_ros.config import Config, load_config
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.data.replay_store import ReplayStore
@@ -27,6 +34,7 @@ WINDOW = 20
 def train(config_path: Path | None, overrides: list[str], run: Path | None, resume: bool) -> None:
     """Pretrain the encoders, train through the graph, evaluate, and write summary.json. Raises UserError."""
     config, run = _begin(config_path, overrides, run, resume)
+    require_teleop_fits(config)
     specs = resolve_specs(config)
     _check_demos(config, specs)
     prepare_run(run, config, specs)
@@ -53,29 +61,69 @@ def evaluate(run: Path, episodes: int, overrides: list[str]) -> None:
     _write_summary(config, run, _wall_s_before(run))
 
 
-def record(config_path: Path, overrides: list[str], episodes: int, out: Path, expert: str, noise: float) -> None:
-    """Keep `episodes` successful episodes of the scripted expert in the store `out`. Raises UserError."""
+def record(
+    config_path: Path, overrides: list[str], episodes: int, out: Path, expert: str | None = None, noise: float = 0.0
+) -> None:
+    """Keep `episodes` successful episodes of the scripted expert, or of a person, in the store `out`.
+
+    Without an expert config.teleop.device says how the person steers. Stopped early, what was kept by then is in `out`.
+    Raises UserError.
+    """
     config = load_config(config_path, overrides)
-    if config.sim is None:
+    if expert is None:
+        require_teleop_fits(config)
+    elif config.sim is None:
         raise UserError(f'--expert {expert}: the scripted experts know a simulation only, and sim is null')
-    if expert != config.task:
+    elif expert != config.task:
         raise UserError(f'--expert {expert}: the task of {config_path} is {config.task!r}, whose expert has that name')
     if (out / 'specs.json').exists():
         raise UserError(f'{out}: already holds a replay store; name another folder, or remove it')
     specs = resolve_specs(config)
     work = out.with_name(f'{out.name}.recording')
-    _refuse_other_run(work)
+    if (work / 'replay').exists():
+        mend = f'hybrid-rl data curate {work}/replay --keep success --out {out}'
+        raise UserError(f'{work}: a recording that was cut off; take what it holds with {mend}, then remove it')
     prepare_run(work, config, specs)
     nodes = nodes_of_run(config, 'record', episodes=episodes, expert=expert, expert_noise=noise)
-    with display(work, config, 'record') as show:
-        run_graph(config, work, 'record', nodes, show)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(work / 'replay', out)
-    for name in ('episodes.jsonl', 'config.yaml'):
-        os.replace(work / name, out / name)
+    try:
+        with display(work, config, 'record') as show:
+            run_graph(config, work, 'record', nodes, show)
+    except (UserError, RunFailedError):
+        # The message names a log, which stays.
+        _take_recording(work, out)
+        raise
+    except KeyboardInterrupt:
+        _take_recording(work, out)
+        _remove_tree(work)
+        raise
+    _take_recording(work, out)
     _remove_tree(work)
-    with ReplayStore.open(out, read_only=True) as store:
-        sys.stdout.write(f'{len(store.episodes())} episodes, {store.transitions} transitions in {out}\n')
+
+
+def _take_recording(work: Path, out: Path) -> None:
+    """Make the store of successful episodes recorded in `work` the folder `out`; nothing, if there are none."""
+    kept = _keep_whole_successes(work / 'replay')
+    if kept:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(work / 'replay', out)
+        for name in ('episodes.jsonl', 'config.yaml', 'bag'):
+            if (work / name).exists():
+                os.replace(work / name, out / name)
+        with ReplayStore.open(out, read_only=True) as store:
+            sys.stdout.write(f'{kept} episodes, {store.transitions} transitions in {out}\n')
+    elif (work / 'replay').exists():
+        _remove_tree(work / 'replay')
+
+
+def _keep_whole_successes(folder: Path) -> int:
+    """Drop what a killed recorder left behind the last success; how many successes there are."""
+    if not (folder / 'specs.json').exists():
+        return 0
+    with ReplayStore.open(folder) as store:
+        successes = [episode for episode in store.episodes() if episode.terminal]
+        last = successes[-1] if successes else None
+        store.truncate(last.first_sequence + last.steps if last else 0)
+        return len(successes)
 
 
 def pretrain_only(config_path: Path, overrides: list[str], demos: Path, run: Path) -> None:

@@ -93,14 +93,22 @@ class Gate:
             self.update(now_s)
         return refusal
 
+    def release(self, source: str) -> None:
+        """`source` says that it does not steer any more, and those after it may."""
+        self._actions[source].ever = False
+
     def _speaking(self, now_s: float) -> Iterable[str]:
         if self._not_ready(now_s):
             return
         for source in SOURCES:
             watchdog = self._actions[source]
-            heard = watchdog.ever and not (self._timed and watchdog.expired(now_s))
-            if heard and (source != 'policy' or self._in_episode(now_s)):
+            if not watchdog.ever or (source == 'policy' and not self._in_episode(now_s)):
+                continue
+            if not (self._timed and watchdog.expired(now_s)):
                 yield source
+            elif source == 'teleop':
+                # A person took over for a reason; whoever falls silent in the middle does not hand back by that.
+                return
 
     def _in_episode(self, now_s: float) -> bool:
         return self._running and not (self._timed and self._episode.expired(now_s))
@@ -120,11 +128,18 @@ class Gate:
     def _why_held(self, now_s: float) -> str:
         if why := self._not_ready(now_s):
             return why
+        if self._silent_person_s(now_s) > 0.0:
+            return 'no action of the person who steers'
         if not self._running:
             return 'no episode'
         if not self._in_episode(now_s):
             return 'nothing heard of the episode'
         return 'no action' if self._acting else 'no action yet'
+
+    def _silent_person_s(self, now_s: float) -> float:
+        """How long nothing came of a person who did not hand back; 0 while they speak, or do not steer."""
+        teleop = self._actions['teleop']
+        return teleop.silent_s(now_s) if self._timed and teleop.ever and teleop.expired(now_s) else 0.0
 
     def _latch_what_is_wrong(self, now_s: float) -> None:
         after, beat = self._config.latch_after_s, self._config.estop_heartbeat_s
@@ -134,6 +149,8 @@ class Gate:
         if beat is not None and self._heartbeat.ever and self._heartbeat.expired(now_s):
             sentence = f'the e-stop was silent for {beat:g} s; look at its publisher'
             self.faults.latch('estop_silent', sentence, lambda: self._heartbeat.silent_s(self._now_s) > beat)
+        if self._silent_person_s(now_s) > after:
+            self.faults.latch('teleop_lost', f'no action of the person for {after:g} s; look at the device')
         if self.faults or not self._running or not self._timed:
             return
         if self._joints.ever and self._joints.silent_s(now_s) > after:

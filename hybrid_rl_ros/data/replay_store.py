@@ -12,7 +12,7 @@ import numpy as np
 
 from hybrid_rl_ros.data.episode_summary import EpisodeSummary, summaries
 from hybrid_rl_ros.data.row_index import RowIndex
-from hybrid_rl_ros.data.specs import Specs
+from hybrid_rl_ros.data.specs import Observation, Specs
 from hybrid_rl_ros.data.step import Step
 from hybrid_rl_ros.data.store_files import ROW, StoreFiles
 from hybrid_rl_ros.errors import UserError
@@ -209,6 +209,10 @@ class ReplayStore:
         """(B,) the nanosecond stamp of each row's step."""
         return self._index.records['stamp_ns'][rows].astype(np.int64)
 
+    def records(self, rows: np.ndarray) -> np.ndarray:
+        """(B,) of ROW, copied: each row's own record, whose reward and ends are those of the arrival at it."""
+        return self._index.records[rows]
+
     def states(self, rows: np.ndarray) -> np.ndarray:
         return self._files.streams['state'][rows]
 
@@ -232,6 +236,10 @@ class ReplayStore:
         cameras = [image.camera for image in self.specs.observation.images]
         return {camera: self._files.streams[f'image_{camera}'] for camera in cameras}
 
+    def read_frames(self, camera: str, rows: np.ndarray) -> np.ndarray:
+        """(B, H, W, 3) of one camera, with no page of its file kept in memory: for going through a whole store."""
+        return self._files.read(f'image_{camera}', rows)
+
     def sequence_at(self, rows: np.ndarray) -> np.ndarray:
         """(B,) the number of each row's step."""
         return self._index.records['sequence'][rows].astype(np.int64) - 1
@@ -244,6 +252,26 @@ class ReplayStore:
         """Rows of one episode in order."""
         rows = np.flatnonzero((self._index.records['sequence'] > 0) & (self._index.records['episode'] == episode))
         return rows[np.argsort(self._index.records['sequence'][rows])]
+
+    def rows(self) -> np.ndarray:
+        """Rows of every step held, oldest first."""
+        rows = np.flatnonzero(self._index.records['sequence'])
+        return rows[np.argsort(self._index.records['sequence'][rows])]
+
+    def step_at(self, row: int) -> Step:
+        """The step in one row, as it was appended."""
+        record = self._index.records[row]
+        images = {camera: self.read_frames(camera, np.array([row]))[0] for camera in self.frame_streams()}
+        return Step(
+            stamp_ns=int(record['stamp_ns']),
+            episode=int(record['episode']),
+            observation=Observation(self.states(np.array([row]))[0], images),
+            action=self.actions(np.array([row]))[0],
+            reward=float(record['reward']),
+            terminal=bool(record['terminal']),
+            truncated=bool(record['truncated']),
+            intervention=bool(record['intervention']),
+        )
 
     def _record(self, step: Step) -> np.ndarray:
         """(1,) of ROW for the step that comes next. Raises ValueError for a stamp that does not follow."""

@@ -59,5 +59,5 @@ class StepAssembler:
             reward=streams.reward['reward'],
             terminal=terminal and not acted,
             truncated=truncated and not acted,
-            intervention=streams.executed.get('by/teleop', 0.0) > 0.5,
+            intervention=acted and streams.executed.get('by/teleop', 0.0) > 0.5,
         )

@@ -115,6 +115,18 @@ class StoreFiles:
         records[~whole] = np.zeros((), ROW)
         return records
 
+    def read(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """(B, ...) of one stream by plain reads, where the mapped `streams` would keep every page touched resident.
+
+        Raises UserError.
+        """
+        stream = self.streams[name]
+        values = np.empty((len(rows), *stream.shape[1:]), stream.dtype)
+        for value, row in zip(values, rows.tolist()):
+            if os.preadv(self._descriptors[name], [value.data], row * value.nbytes) < value.nbytes:
+                raise UserError(f'{_path(self.folder, name)}: ends before row {row}; the store is damaged')
+        return values
+
     def write(self, row: int, record: np.ndarray, payload: Mapping[str, np.ndarray]) -> None:
         """Put one row: `record` (1,) of ROW without its crc, which is filled in here. Raises UserError."""
         self._require_writer()

@@ -43,32 +43,53 @@ class Source:
 
 
 class SymmetricSampler:
-    """Draws `updates` batches of `batch` transitions, `demo_ratio` of each from the demonstrations."""
+    """Draws `updates` batches of `batch` transitions, `demo_ratio` of each from demonstrations.
+
+    What a person did while the robot trained is in both halves (HIL-SERL): it stays in the experience, and counts as a
+    demonstration from its first transition on, drawn as often as any other.
+    """
 
     def __init__(self, online: Source, demos: Source | None, batch: int, demo_ratio: float, shift_px: int) -> None:
         self._online, self._demos = online, demos
         self._batch = batch
-        self._from_demos = round(batch * demo_ratio) if demos else 0
+        self._from_demos = round(batch * demo_ratio)
         self._shift_px = shift_px
 
     def sample(self, updates: int, before_sequence: int, rng: np.random.Generator, device: str) -> Batch:
         """The batches laid end to end; experience only from steps before `before_sequence`."""
         self._online.cache.catch_up(before_sequence)
-        online: tuple[Source, int, int | None] = (self._online, self._batch - self._from_demos, before_sequence)
-        sources = [online]
-        if self._demos is not None and self._from_demos:
-            self._demos.cache.catch_up(self._demos.store.sequence)
-            sources.append((self._demos, self._from_demos, None))
-        drawn = []
-        for source, count, bound in sources:
-            rows = source.store.sample_rows(updates * count, rng, bound)
-            parts = source.parts(rows, self._shift_px, rng)
-            drawn.append({name: part.reshape(updates, count, *part.shape[1:]) for name, part in parts.items()})
+        interventions = self._online.store.intervention_transitions(before_sequence)
+        from_demos = self._from_demos if self._demos or interventions else 0
+        rows = self._online.store.sample_rows(updates * (self._batch - from_demos), rng, before_sequence)
+        halves = [self._online.parts(rows, self._shift_px, rng)]
+        if from_demos:
+            halves.append(self._demonstrated(updates * from_demos, interventions, before_sequence, rng))
         joined = {}
-        for name in drawn[0]:
-            value = np.concatenate([parts[name] for parts in drawn], axis=1)
+        for name in halves[0]:
+            sliced = [half[name].reshape(updates, -1, *half[name].shape[1:]) for half in halves]
+            value = np.concatenate(sliced, axis=1)
             joined[name] = torch.from_numpy(value.reshape(-1, *value.shape[2:])).to(device)
         return _to_batch(joined)
+
+    def _demonstrated(
+        self, count: int, interventions: int, before_sequence: int, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """`count` transitions drawn uniformly from the demonstrations and the person's own, together."""
+        demonstrations = self._demos.store.transitions if self._demos else 0
+        from_person = rng.binomial(count, interventions / (demonstrations + interventions)) if interventions else 0
+        drawn = []
+        if self._demos and count > from_person:
+            self._demos.cache.catch_up(self._demos.store.sequence)
+            rows = self._demos.store.sample_rows(count - from_person, rng)
+            drawn.append(self._demos.parts(rows, self._shift_px, rng))
+        if from_person:
+            rows = self._online.store.sample_rows(from_person, rng, before_sequence, only_interventions=True)
+            drawn.append(self._online.parts(rows, self._shift_px, rng))
+        if len(drawn) == 1:
+            return drawn[0]
+        # One after the other they would fill the first updates with the ones and the last with the others.
+        order = rng.permutation(count)
+        return {name: np.concatenate([parts[name] for parts in drawn])[order] for name in drawn[0]}
 
 
 def _to_batch(parts: dict[str, torch.Tensor]) -> Batch:

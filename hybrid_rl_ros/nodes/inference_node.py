@@ -34,7 +34,7 @@ class InferenceNode(GraphNode):
     `file` (run_dir/policy.safetensors, its mode) or `expert` (the task's scripted expert); expert_noise.
     """
 
-    consumers = {'action/policy': ('safety_node',), 'policy/version': ('learner_node',)}
+    consumers = {'action/policy': ('safety_node', 'bag_node'), 'policy/version': ('learner_node',)}
 
     def __init__(self) -> None:
         super().__init__('inference_node')

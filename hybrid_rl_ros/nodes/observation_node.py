@@ -30,7 +30,7 @@ from hybrid_rl_ros.ros.qos import BURST, SENSOR, STEP
 
 MIN_REPEATS = 5
 MOST_LEAD_S = 0.05
-STEP_CONSUMERS = ('inference_node', 'learner_node', 'recorder_node')
+STEP_CONSUMERS = ('inference_node', 'learner_node', 'recorder_node', 'bag_node')
 
 
 class ObservationNode(GraphNode):
@@ -46,8 +46,8 @@ class ObservationNode(GraphNode):
     """
 
     consumers = {
-        'observation/state': STEP_CONSUMERS,
-        'observation/task': ('reward_reset_node', 'inference_node'),
+        'observation/state': (*STEP_CONSUMERS, 'teleop_node'),
+        'observation/task': ('reward_reset_node', 'inference_node', 'teleop_node', 'bag_node'),
     }
 
     def __init__(self) -> None:
@@ -56,7 +56,8 @@ class ObservationNode(GraphNode):
     def set_up(self) -> None:
         config, spec = self.config, self.specs.observation
         self._cameras = {image.camera: image for image in spec.images}
-        images = {f'observation/image/{camera}': STEP_CONSUMERS for camera in self._cameras}
+        seeing = STEP_CONSUMERS if config.bag.images else STEP_CONSUMERS[:-1]
+        images = {f'observation/image/{camera}': seeing for camera in self._cameras}
         self.consumers = {**self.consumers, **images}
         self._arm: Proprioception | None = None
         if config.action.space != 'direct':

@@ -7,6 +7,7 @@ import sys
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
+from std_srvs.srv import Trigger
 
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import require_same_specs
@@ -24,7 +25,7 @@ class RecorderNode(GraphNode):
     """Writes episodes.jsonl and, in the roles eval and record, every step to the store run_dir/replay.
 
     Parameter episodes: in eval, end the run after that many; in record, after that many successes. Recording keeps
-    successful episodes only.
+    successful episodes only, and ~/discard_last (Trigger) takes the last of them back.
     """
 
     def __init__(self) -> None:
@@ -40,16 +41,22 @@ class RecorderNode(GraphNode):
         self._file = open_json_lines(path)
         self._finished = 0
         self._store = self._open_store() if self.role != 'train' else None
-        self._kept_sequence = self._store.sequence if self._store else 0
+        # Where each kept episode ends; what was there before is never taken back.
+        self._kept = [self._store.sequence if self._store else 0]
+        self._episode = -1.0
+        self._running = False
+        self._interventions = 0
         first = self._store.last_episode + 1 if self._store else 0
         self._subscriber = StepSubscriber(self, first, self._on_stamp)
         self.create_subscription(DiagnosticArray, 'episode', self._on_episode, LATCHED_MANY)
+        if self.role == 'record':
+            self.create_service(Trigger, '~/discard_last', self._on_discard_last)
 
     def close(self) -> None:
         self._file.close()
         if self._store is not None:
             if self.role == 'record':
-                self._store.truncate(self._kept_sequence)
+                self._store.truncate(self._kept[-1])
             self._store.flush()
             self._store.close()
 
@@ -61,9 +68,16 @@ class RecorderNode(GraphNode):
         require_same_specs(store.specs, self.specs, str(folder))
         return store
 
-    def _on_stamp(self, stamp: int, step: Step | None, _: dict[str, float]) -> None:
+    def _on_stamp(self, stamp: int, step: Step | None, reward: dict[str, float]) -> None:
+        self._running = reward['running'] > 0.5
+        if reward['episode'] != self._episode:
+            self._episode, self._interventions = reward['episode'], 0
+            if self.role == 'record' and self._store is not None:
+                # What is left of an episode that was aborted.
+                self._store.truncate(self._kept[-1])
         if step is None:
             return
+        self._interventions += step.intervention
         if self._store is not None:
             self._store.append(step)
         if step.ends_episode:
@@ -72,14 +86,28 @@ class RecorderNode(GraphNode):
     def _keep_or_discard(self, success: bool) -> None:
         if self.role == 'record' and self._store is not None:
             if success:
-                self._kept_sequence = self._store.sequence
+                self._kept.append(self._store.sequence)
                 self.status.count('kept_episodes')
             else:
-                self._store.truncate(self._kept_sequence)
+                self._store.truncate(self._kept[-1])
                 self.status.count('discarded_episodes')
         self._finished += success if self.role == 'record' else 1
         if self._episodes and self._finished >= self._episodes:
             self.finish()
+
+    def _on_discard_last(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._running:
+            response.message = 'an episode is under way'
+        elif len(self._kept) == 1:
+            response.message = 'no episode was kept yet'
+        response.success = not response.message
+        if response.success and self._store is not None:
+            self._kept.pop()
+            self._store.truncate(self._kept[-1])
+            self._finished -= 1
+            self.status.counters['kept_episodes'] -= 1
+            self.status.count('discarded_episodes')
+        return response
 
     def _on_episode(self, message: DiagnosticArray) -> None:
         status = message.status[0]
@@ -94,7 +122,7 @@ class RecorderNode(GraphNode):
             'outcome': status.message,
             'env_steps': self._env_steps,
             'wall_s': round(time.monotonic() - self._began, 2),
-            'interventions': 0,
+            'interventions': self._interventions,
         }
         self._file.write(json.dumps(line) + '\n')
 

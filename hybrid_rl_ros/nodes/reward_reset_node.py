@@ -21,19 +21,20 @@ from hybrid_rl_ros.ros.messages import read_named_vector, stamp_ns, to_header, w
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import LATCHED, LATCHED_MANY, STEP
 
-EPISODE_CONSUMERS = ('recorder_node', 'learner_node')
+EPISODE_CONSUMERS = ('recorder_node', 'learner_node', 'bag_node')
 
 
 class RewardResetNode(GraphNode):
     """Subscribes: observation/task, graph/ready, safety/state. Publishes: reward and episode.
 
-    Calls sim/reset; on a real arm a person resets and judges instead (ros/episode_services.py).
+    Calls sim/reset; on a real arm a person resets and judges instead (ros/episode_services.py). A person's word goes
+    over the simulation's, and where nobody but a person acts, each episode waits until they begin it.
     `reward` carries, at every stamp: reward, terminal and truncated of the arrival at this step, running (whether
     the action of this stamp belongs to the episode), episode and step. `episode` (latched) carries each change of
     state with the stamp at which it began. The first reset waits until every node of the run is ready.
     """
 
-    consumers = {'reward': ('safety_node', *EPISODE_CONSUMERS), 'episode': ('recorder_node',)}
+    consumers = {'reward': ('safety_node', *EPISODE_CONSUMERS), 'episode': ('recorder_node', 'bag_node')}
 
     def __init__(self) -> None:
         super().__init__('reward_reset_node')
@@ -48,12 +49,10 @@ class RewardResetNode(GraphNode):
         self._last_observation = time.monotonic()
         self._reward = self.publisher(JointState, 'reward', STEP)
         self._state = self.publisher(DiagnosticArray, 'episode', LATCHED)
-        self._reset: Client | None = None
-        self._person: EpisodeServices | None = None
-        if self.config.sim:
-            self._reset = self.create_client(Trigger, 'sim/reset')
-        else:
-            self._person = EpisodeServices(self, self._hindrance, lambda: self._episode.running)
+        self._reset: Client | None = self.create_client(Trigger, 'sim/reset') if self.config.sim else None
+        self._waits_for_person = self._reset is None or 'inference_node' not in self.peers
+        self._person = EpisodeServices(self, self._cannot_begin, lambda: self._episode.running, self._discard)
+        self._begun = 0
         self.create_subscription(String, 'graph/ready', self._on_ready, LATCHED_MANY)
         self.create_subscription(JointState, 'observation/task', self._on_task, STEP)
         self.create_subscription(DiagnosticArray, 'safety/state', self._on_safety, LATCHED)
@@ -79,7 +78,18 @@ class RewardResetNode(GraphNode):
         if self.active and not self._episode.running:
             self._ask_for_reset()
 
-    def _hindrance(self) -> str:
+    def _discard(self) -> None:
+        self._episode.abort()
+        self._publish_state(self.get_clock().now().nanoseconds, 'discarded by a person')
+
+    def _cannot_begin(self) -> str:
+        """Why a person cannot begin an episode, or ''."""
+        if not self._waits_for_person:
+            return 'episodes begin by themselves here'
+        # A simulation's reset waits until the arm is at rest.
+        return self._hindrance(may_move=self._reset is not None)
+
+    def _hindrance(self, may_move: bool = False) -> str:
         """Why no episode can begin, or ''."""
         absent = sorted(set(self.peers) - self._ready_peers)
         if absent:
@@ -87,15 +97,16 @@ class RewardResetNode(GraphNode):
         if self._fault:
             return f'safety_node: {self._fault}'
         # In real time a braking arm finishes before the scene is touched; in lock-step nothing moves in between.
-        return '' if self.lockstep or self._at_rest else 'the arm is still moving'
+        return '' if may_move or self.lockstep or self._at_rest else 'the arm is still moving'
 
     def _ask_for_reset(self) -> Future | None:
-        if self._reset is None:
+        if self._waits_for_person and self._person.begun == self._begun:
             self.status.warning = self._hindrance() or f'waiting for a person: {self.get_name()}/begin'
             return None
-        if self._reset_asked or self._hindrance() or not self._reset.service_is_ready():
+        if self._reset is None or self._reset_asked or self._hindrance() or not self._reset.service_is_ready():
             return None
         self._reset_asked = True
+        self._begun = self._person.begun
         future = self._reset.call_async(Trigger.Request())
         future.add_done_callback(self._on_reset_answer)
         return future
@@ -110,7 +121,10 @@ class RewardResetNode(GraphNode):
     def _on_task(self, message: JointState) -> None:
         self._last_observation = time.monotonic()
         stamp = stamp_ns(message.header.stamp)
-        task = read_named_vector(message) | (self._person.take() if self._person else {})
+        nobody_judged = {'success': 0.0, 'failure': 0.0}
+        task = nobody_judged | read_named_vector(message) | self._person.take_verdict()
+        if self._reset is None:
+            task['resets'] = float(self._person.begun)
         if task['resets'] > self._resets_seen:
             self._resets_seen = task['resets']
             self._reset_asked = False

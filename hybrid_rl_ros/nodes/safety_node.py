@@ -49,7 +49,7 @@ class SafetyNode(GraphNode):
     commands whole control steps. Real time: wakes at robot.command.rate_hz alone, reads what has come, and commands.
     """
 
-    consumers = {'action/executed': ('sim_node', 'learner_node', 'recorder_node')}
+    consumers = {'action/executed': ('sim_node', 'learner_node', 'recorder_node', 'bag_node')}
 
     def __init__(self) -> None:
         super().__init__('safety_node')
@@ -77,7 +77,10 @@ class SafetyNode(GraphNode):
         # One voice each: who may act, what the episode is, and what the robot is told.
         self._watched = [f'action/{source}' for source in SOURCES] + ['reward', 'estop']
         self._watched += [] if self._direct else [t for t in (robot.command.topic, robot.gripper.topic) if t]
-        self._join = StampJoin(['policy', 'reward'] if self._direct else ['policy', 'reward', 'joints'], self._on_step)
+        joined = ['policy', 'reward', *([] if self._direct else ['joints'])]
+        self._join = StampJoin([*joined, 'teleop'] if 'teleop_node' in self.peers else joined, self._on_step)
+        self._reported = 0
+        self._passed_over: tuple[int, dict[str, float]] | None = None
         self._declare_speed_scale()
         self._check_surroundings()
         self._subscribe()
@@ -120,7 +123,8 @@ class SafetyNode(GraphNode):
         stamp = stamp_ns(message.header.stamp)
         try:
             values = read_named_vector(message)
-            if stream in SOURCES:
+            released = stream == 'teleop' and not values
+            if stream in SOURCES and not released:
                 now = None if self.lockstep else self.get_clock().now().nanoseconds
                 self._check.require_fit(stream, values, stamp, message.header.frame_id, now)
         except ValueError as error:
@@ -135,14 +139,22 @@ class SafetyNode(GraphNode):
             self._on_joints(values)
         elif stream == 'reward':
             self._on_running(values['running'] > 0.5)
+        elif released:
+            self._on_release(stamp)
         else:
             self._on_action(stream, stamp, values)
 
     def _on_step(self, stamp: int, values: dict[str, Any]) -> None:
         if not self._direct:
             self._on_joints(values['joints'])
-        self._on_running(values['reward']['running'] > 0.5)
-        self._on_action('policy', stamp, values['policy'])
+        running = values['reward']['running'] > 0.5
+        self._on_running(running)
+        teleop = values.get('teleop')
+        if teleop and running:
+            self._on_action('teleop', stamp, teleop)
+        else:
+            self._gate.release('teleop')
+            self._on_action('policy', stamp, values['policy'])
 
     def _on_joints(self, values: dict[str, float]) -> None:
         arm = [values.get(name, np.nan) for name in self.robot.arm_joints]
@@ -172,12 +184,27 @@ class SafetyNode(GraphNode):
         self._wrench.measured(values, frame, time.monotonic())
 
     def _on_action(self, source: str, stamp: int, action: dict[str, float]) -> None:
-        names = self.specs.action.names
-        if not self._gate.admits(source, time.monotonic()) or not (self._direct or self._joints):
-            self._report(stamp, dict.fromkeys(names, 0.0), 'hold')
+        admitted = self._gate.admits(source, time.monotonic()) and (self._direct or bool(self._joints))
+        if stamp == self._reported:
+            # The step is taken already: when a person closes the clutch late in it, theirs is the next.
+            return
+        if admitted:
+            self._report(stamp, self._execute(stamp, pick(action, self.specs.action.names)), source)
+        elif self._gate.mode in SOURCES:
+            # Somebody else steers. Should they hand back at this very stamp, this is what is done.
+            self._passed_over = (stamp, action)
         else:
-            self._report(stamp, self._execute(stamp, pick(action, names)), source)
+            self._report_hold(stamp)
         self._publish_state()
+
+    def _on_release(self, stamp: int) -> None:
+        """The person does not steer at this stamp: hand back, at once if the policy has spoken already."""
+        self._gate.release('teleop')
+        if self._passed_over is not None and self._passed_over[0] == stamp:
+            self._on_action('policy', *self._passed_over)
+        elif 'inference_node' not in self.peers:
+            self._report_hold(stamp)
+        self._passed_over = None
 
     def _execute(self, stamp: int, action: np.ndarray) -> dict[str, float]:
         names = self.specs.action.names
@@ -293,7 +320,11 @@ class SafetyNode(GraphNode):
                 self._motion.speed_scale = float(parameter.value)
         return SetParametersResult(successful=True)
 
+    def _report_hold(self, stamp: int) -> None:
+        self._report(stamp, dict.fromkeys(self.specs.action.names, 0.0), 'hold')
+
     def _report(self, stamp: int, values: dict[str, float], source: str) -> None:
+        self._reported = stamp
         self._executed.publish(write_named_vector({**values, f'by/{source}': 1.0}, stamp))
         self.status.count(f'executed_{source}')
         if not self.lockstep and source != 'hold':

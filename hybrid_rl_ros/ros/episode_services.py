@@ -1,4 +1,4 @@
-"""A person's part in an episode, where neither a simulation nor a routine starts and judges it."""
+"""A person's part in an episode: to begin, judge and discard it. Their word goes over everybody's."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ from std_srvs.srv import Trigger
 
 
 class EpisodeServices:
-    """Serves ~/begin (arm and scene are in place), ~/success and ~/failure, all Trigger.
+    """Serves ~/begin (arm and scene are in place), ~/success, ~/failure and ~/discard, all Trigger.
 
-    `hindrance` says why no episode can begin, or ''; `running` whether one is under way.
+    `hindrance` says why no episode can begin, or ''; `running` whether one is under way; `discard` ends it without a
+    label. `begun`: how often a person has begun one.
     """
 
-    def __init__(self, node: Node, hindrance: Callable[[], str], running: Callable[[], bool]) -> None:
-        self._hindrance, self._running = hindrance, running
-        self._begun = 0
+    def __init__(
+        self, node: Node, hindrance: Callable[[], str], running: Callable[[], bool], discard: Callable[[], None]
+    ) -> None:
+        self._hindrance, self._running, self._discard = hindrance, running, discard
+        self.begun = 0
         self._verdict = ''
-        for name in ('begin', 'success', 'failure'):
+        for name in ('begin', 'success', 'failure', 'discard'):
             node.create_service(Trigger, f'~/{name}', lambda _, answer, n=name: self._answer(n, answer))
 
-    def take(self) -> dict[str, float]:
-        """What a simulation's task_state would say: resets so far, and a verdict on this step, which counts once."""
+    def take_verdict(self) -> dict[str, float]:
+        """The person's verdict on this step as numbers of the task stream, once; nothing if there was none."""
         verdict, self._verdict = self._verdict, ''
-        return {
-            'resets': float(self._begun),
-            'success': float(verdict == 'success'),
-            'failure': float(verdict == 'failure'),
-        }
+        return {name: float(name == verdict) for name in ('success', 'failure')} if verdict else {}
 
     def _answer(self, name: str, answer: Trigger.Response) -> Trigger.Response:
         running = self._running()
         if name == 'begin':
             answer.message = 'an episode is under way' if running else self._hindrance()
-            self._begun += not answer.message
+            self.begun += not answer.message
+        elif not running:
+            answer.message = 'no episode is under way'
+        elif name == 'discard':
+            self._discard()
         else:
-            answer.message = '' if running else 'no episode is under way'
-            self._verdict = name if running else ''
+            self._verdict = name
         answer.success = not answer.message
         return answer

@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Header
 
-from hybrid_rl_ros.data.stamp_join import StampJoin
 from hybrid_rl_ros.data.step import Step
-from hybrid_rl_ros.data.step_assembler import StepAssembler, StreamValues
-from hybrid_rl_ros.ros.messages import read_image, read_named_vector, stamp_ns
+from hybrid_rl_ros.data.step_builder import OnStamp, StepBuilder, step_topics
+from hybrid_rl_ros.ros.messages import to_header
 from hybrid_rl_ros.ros.node import GraphNode
-from hybrid_rl_ros.ros.qos import STEP
-
-OnStamp = Callable[[int, 'Step | None', dict[str, float]], None]
+from hybrid_rl_ros.ros.qos import LATCHED, STEP
 
 
 class StepSubscriber:
-    """Calls `on_stamp(stamp_ns, step or None, reward values)` for every stamp of the graph, in order."""
+    """Calls `on_stamp(stamp_ns, step or None, reward values)` for every stamp of the graph, in order.
+
+    When that ends the node, and with it the run, `graph/ended` says at which stamp: what a recording has beyond it
+    belongs to no run.
+    """
 
     def __init__(self, node: GraphNode, first_episode: int, on_stamp: OnStamp) -> None:
         self._node = node
         self._on_stamp = on_stamp
-        self._assembler = StepAssembler(node.specs, first_episode)
-        images = [f'image/{image.camera}' for image in node.specs.observation.images]
-        topics = {'state': 'observation/state', 'executed': 'action/executed', 'reward': 'reward'}
-        topics |= {stream: f'observation/{stream}' for stream in images}
-        self._join = StampJoin(topics, self._on_complete)
-        self._dropped_in_episode = 0
-        for stream, topic in topics.items():
+        self._builder = StepBuilder(node.specs, first_episode, self._on_complete)
+        self._ended = node.create_publisher(Header, 'graph/ended', LATCHED)
+        for stream, topic in step_topics(node.specs).items():
             message = Image if stream.startswith('image/') else JointState
             node.create_subscription(message, topic, lambda m, s=stream: self._offer(s, m), STEP)
 
     def _offer(self, stream: str, message: Any) -> None:
-        value = read_image(message) if stream.startswith('image/') else read_named_vector(message)
-        self._join.offer(stream, stamp_ns(message.header.stamp), value)
+        self._builder.offer(stream, message)
 
-    def _on_complete(self, stamp: int, values: dict[str, Any]) -> None:
-        if self._join.dropped > self._dropped_in_episode:
-            # Stamps given up before the first episode are start-up, not loss.
-            if self._node.status.counters['steps']:
-                self._node.status.count('dropped_steps', self._join.dropped - self._dropped_in_episode)
-            self._dropped_in_episode = self._join.dropped
-            self._assembler.break_segment()
-        images = {name.removeprefix('image/'): image for name, image in values.items() if name.startswith('image/')}
-        streams = StreamValues(values['state'], values['executed'], values['reward'], images)
-        step = self._assembler.assemble(stamp, streams)
-        if step is not None:
-            self._node.status.count('steps')
-        self._on_stamp(stamp, step, values['reward'])
+    def _on_complete(self, stamp: int, step: Step | None, reward: dict[str, float]) -> None:
+        counters = self._node.status.counters
+        counters['dropped_steps'], counters['steps'] = self._builder.dropped_steps, self._builder.steps
+        self._on_stamp(stamp, step, reward)
+        if self._node.exit_code is not None:
+            self._ended.publish(to_header(stamp))

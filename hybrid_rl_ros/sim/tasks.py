@@ -200,6 +200,9 @@ class PegInsert(Task):
     def state(self, data: mujoco.MjData) -> NamedVector:
         return {**_point('peg', data.site('peg_tip').xpos), **_point('hole', data.body('hole').xpos)}
 
+    def measures(self, state: NamedVector) -> NamedVector:
+        return _point('offset', _xyz(state, 'hole') - _xyz(state, 'peg'))
+
     def succeeded(self, state: NamedVector) -> bool:
         peg, hole = _xyz(state, 'peg'), _xyz(state, 'hole')
         inside = np.abs(peg[:2] - hole[:2]).max() <= 2.0 * HOLE_CLEARANCE_M

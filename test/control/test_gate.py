@@ -61,8 +61,20 @@ def test_the_policy_moves_the_arm_only_in_an_episode(clocked):
 
 def test_a_person_has_the_last_word_and_hands_back(acting):
     assert acting.run(0.2, 'policy', 'reset', 'teleop') == 'teleop'
+    acting.gate.release('teleop')
     assert acting.run(0.3, 'policy', 'reset') == 'reset'
     assert acting.run(0.3, 'policy') == 'policy'
+
+
+def test_a_person_who_falls_silent_does_not_hand_back_to_the_policy(acting):
+    """They took over because the policy was about to do harm."""
+    assert acting.run(0.2, 'policy', 'teleop') == 'teleop'
+    assert acting.run(0.3, 'policy') == 'hold'
+    assert acting.gate.cause == 'no action of the person who steers'
+    assert acting.run(1.0, 'policy') == 'hold'
+    assert acting.gate.cause == 'teleop_lost'
+    assert acting.gate.clear(acting.now) is None
+    assert acting.run(0.1, 'policy') == 'policy'
 
 
 def test_a_short_silence_holds_and_passes_by_itself(acting):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,6 +106,41 @@ def test_every_update_slice_is_half_demonstrations_and_cached_features_equal_dir
         with torch.no_grad():
             direct = agent.encoders(images, len(rows)).numpy()
         assert np.allclose(sources[0].cache.inputs(rows)[:, 2:], direct, atol=1e-6)
+
+
+def test_what_a_person_did_is_drawn_as_a_demonstration_too(tmp_path):
+    """Half of each slice comes from demonstrations and interventions, in proportion to how many there are of each."""
+    agent = make_agent(SPECS)
+    with (
+        ReplayStore.create(tmp_path / 'o', SPECS, 100) as online,
+        ReplayStore.create(tmp_path / 'd', SPECS, 50) as demos,
+    ):
+        for number in range(90):
+            by_hand = 40 <= number < 60
+            online.append(replace(make_step(number, reward=3.0 if by_hand else 1.0), intervention=by_hand))
+        for number in range(45):
+            demos.append(make_step(number, reward=-1.0))
+        sources = [Source(store, agent.encoders, with_images=False) for store in (online, demos)]
+        given = {}
+        for name, (demonstrations, before) in {
+            'both': (sources[1], 90),
+            'person': (None, 90),
+            'early': (None, 30),
+        }.items():
+            sampler = SymmetricSampler(sources[0], demonstrations, batch=64, demo_ratio=0.75, shift_px=0)
+            given[name] = sampler.sample(50, before, np.random.default_rng(0), 'cpu')
+        by_hand = online.intervention_transitions()
+        # 48 of 64 are demonstrated; the other 16 hold the person's as often as the experience does.
+        online_share = by_hand / online.transitions
+        share = by_hand / (by_hand + demos.transitions)
+        assert all((part.reward < 0).sum() <= 48 for part in given['both'].slices(50))
+        found = (given['both'].reward > 2).float().mean().item()
+        assert found == pytest.approx(0.75 * share + 0.25 * online_share, abs=0.03)
+        assert (given['both'].reward < 0).float().mean().item() == pytest.approx(0.75 * (1 - share), abs=0.03)
+        first, last = given['both'].slices(50)[0], given['both'].slices(50)[-1]
+        assert (first.reward > 2).any() and (last.reward > 2).any(), 'spread over the updates'
+        assert (given['person'].reward > 2).float().mean().item() == pytest.approx(0.75 + 0.25 * online_share, abs=0.03)
+        assert (given['early'].reward == 1.0).all() and len(given['early']) == 64 * 50
 
 
 def test_spoilt_weights_are_refused_with_one_line():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from hybrid_rl_ros.data.exchange.files import reason
 from hybrid_rl_ros.data.exchange.mapping import Mapping
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs
@@ -43,7 +44,7 @@ def import_dataset(
         dataset = _module(format_name).open_source(source, specs, mapping)
         with ReplayStore.create(unfinished, dataset.specs, max(2, dataset.count)) as store:
             for number, step in enumerate(dataset.steps, 1):
-                store.append(step)
+                _append(store, step, source)
                 on_progress(number, dataset.count)
             store.flush()
     return ReplayStore.open(out, read_only=True)
@@ -58,20 +59,36 @@ def export_dataset(store: Path, out: Path, format_name: str, on_progress: Progre
 @contextmanager
 def made_whole(out: Path) -> Iterator[Path]:
     """A path beside `out` to write to, a file or a folder; it becomes `out` when the block ends well, else it goes."""
-    if out.exists():
-        raise UserError(f'{out}: exists already; name another, or remove it')
     unfinished = out.with_name(f'.{out.name}.unfinished')
-    _remove(unfinished)
     try:
+        if out.exists():
+            raise UserError(f'{out}: exists already; name another, or remove it')
+        _remove(unfinished)
         out.parent.mkdir(parents=True, exist_ok=True)
         yield unfinished
         os.replace(unfinished, out)
     except OSError as error:
-        _remove(unfinished)
-        raise UserError(f'{out}: cannot be written: {error.strerror or error}') from None
+        _drop(unfinished)
+        raise UserError(f'{out}: cannot be written: {reason(error)}') from None
+    except UserError as error:
+        _drop(unfinished)
+        raise UserError(str(error).replace(str(unfinished), str(out))) from None
     except BaseException:
-        _remove(unfinished)
+        _drop(unfinished)
         raise
+
+
+def _append(store: ReplayStore, step: Step, source: Path) -> None:
+    try:
+        store.append(step)
+    except ValueError as error:
+        raise UserError(f'{source}: episode {step.episode}: {reason(error)}') from None
+
+
+def _drop(path: Path) -> None:
+    """What cannot be removed is said by nobody: the error that led here matters more, and the next try starts anew."""
+    with suppress(OSError):
+        _remove(path)
 
 
 def _remove(path: Path) -> None:

@@ -1,0 +1,23 @@
+"""A scripted person who watches the simulation and takes over when the policy fails."""
+
+from __future__ import annotations
+
+from hybrid_rl_ros.sim.backend import NamedVector
+from hybrid_rl_ros.sim.experts import Expert
+
+
+class Overseer:
+    """Lets the policy try for `patience_steps` of each episode, then finishes the task with the expert."""
+
+    def __init__(self, expert: Expert, patience_steps: int) -> None:
+        self._expert, self._patience_steps = expert, patience_steps
+        self._episode = -1.0
+        self._steps = 0
+
+    def action(self, task_state: NamedVector) -> list[float] | None:
+        """The action of this step, or None to let the policy go on."""
+        if task_state['resets'] != self._episode:
+            self._episode, self._steps = task_state['resets'], 0
+            self._expert.reset()
+        self._steps += 1
+        return self._expert.act(task_state).tolist() if self._steps > self._patience_steps else None

@@ -1,0 +1,206 @@
+"""A person's device in the graph: demonstrations by a gamepad, and taking over from the policy."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import JointState, Joy
+from test_graph import CONFIG, hybrid_rl, overrides, wait_for
+
+from hybrid_rl_ros.bringup import node_status
+from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.ros.messages import read_named_vector
+from hybrid_rl_ros.ros.qos import STEP
+from hybrid_rl_ros.sim.experts import make_expert
+from hybrid_rl_ros.teleop_config import load_teleop
+
+LIFT = str(CONFIG / 'sim_lift.yaml')
+SETTINGS = ['clock=realtime', 'observation.cameras={}', 'sim.gl=off', 'episode.time_limit_steps=150']
+STEP_M = 0.025
+RATE_HZ = 30.0
+START, SUCCESS, DISCARD, CLUTCH = 7, 3, 6, 5
+
+
+class ScriptedPad:
+    """joy_node with a pad whose sticks the scripted expert moves. `held`: buttons pressed beside those of the grip."""
+
+    def __init__(self) -> None:
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self.node = rclpy.create_node('joy_node', context=self._context)
+        self._publisher = self.node.create_publisher(Joy, 'joy', 10)
+        self.node.create_subscription(JointState, 'task_state', self._on_task, STEP)
+        self.node.create_subscription(JointState, 'reward', self._on_reward, STEP)
+        self.node.create_subscription(JointState, 'action/executed', self._on_executed, STEP)
+        self.node.create_timer(1.0 / RATE_HZ, self._on_timer)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._deadzone = load_teleop('joy').deadzone
+        self._expert = make_expert('lift', 0.0, 1, STEP_M)
+        self._axes, self._grip = [0.0] * 8, 0
+        self.held: set[int] = set()
+        self.steering = self.plugged_in = True
+        self.running = False
+        self.episode = -1.0
+        self.executed_by: list[str] = []
+
+    def until(self, condition: Callable[[], bool], within_s: float = 60.0) -> None:
+        deadline = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < deadline, 'the condition did not come true in time'
+            self._executor.spin_once(timeout_sec=0.02)
+
+    def wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() > end)
+
+    def press(self, button: int) -> None:
+        self.held.add(button)
+        self.wait(0.2)
+        self.held.remove(button)
+        self.wait(0.2)
+
+    def close(self) -> None:
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def _on_task(self, message: JointState) -> None:
+        action = self._expert.act(read_named_vector(message))
+        push = action[:3] / STEP_M
+        beyond = np.sign(push) * (np.abs(push) * (1.0 - self._deadzone) + self._deadzone)
+        self._axes[1], self._axes[0], self._axes[4] = (float(value) for value in beyond)
+        self._grip = 1 if action[3] > 0 else 0
+
+    def _on_reward(self, message: JointState) -> None:
+        values = read_named_vector(message)
+        self.running, episode = values['running'] > 0.5, values['episode']
+        if episode != self.episode:
+            self.episode = episode
+            self._expert.reset()
+
+    def _on_executed(self, message: JointState) -> None:
+        self.executed_by += [name.removeprefix('by/') for name in message.name if name.startswith('by/')]
+
+    def _on_timer(self) -> None:
+        if self.plugged_in:
+            # Between episodes the clutch is open: nobody begins one while the arm moves.
+            pressed = self.held | ({CLUTCH, self._grip} if self.steering and self.running else set())
+            buttons = [int(button in pressed) for button in range(11)]
+            self._publisher.publish(Joy(axes=self._axes, buttons=buttons))
+
+
+@pytest.fixture
+def pad() -> Iterator[ScriptedPad]:
+    scripted = ScriptedPad()
+    yield scripted
+    scripted.close()
+
+
+@pytest.mark.slow
+def test_a_gamepad_records_five_lifts_and_takes_one_back(pad: ScriptedPad, tmp_path: Path):
+    out = tmp_path / 'demos'
+    arguments = ['--config', LIFT, '--teleop', 'joy', '--episodes', '5', '--out', str(out)]
+    process = hybrid_rl('record', *arguments, *overrides(*SETTINGS))
+    work = tmp_path / 'demos.recording'
+
+    def kept() -> int:
+        return node_status(work, 'recorder_node').get('counters', {}).get('kept_episodes', 0)
+
+    def lift() -> None:
+        if not pad.running:
+            pad.press(START)
+        pad.until(lambda: pad.running or process.poll() is not None)
+        pad.until(lambda: not pad.running or process.poll() is not None)
+
+    try:
+        pad.until(lambda: (work / 'status' / 'reward_reset_node.json').exists())
+        pad.until(lambda: node_status(work, 'reward_reset_node').get('warning', '').startswith('waiting for a person'))
+        # An episode that is thrown away while it runs leaves nothing behind.
+        pad.press(START)
+        pad.until(lambda: pad.running)
+        pad.wait(0.5)
+        pad.press(DISCARD)
+        pad.until(lambda: not pad.running)
+        lift()
+        pad.until(lambda: kept() == 1)
+        # Outside an episode the same button takes back the last one.
+        pad.press(DISCARD)
+        pad.until(lambda: kept() == 0)
+        while process.poll() is None:
+            lift()
+        output, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert '5 episodes' in output
+    with ReplayStore.open(out, read_only=True) as store:
+        episodes = store.episodes()
+        assert [(e.terminal, e.return_) for e in episodes] == [(True, 1.0)] * 5
+        rows = np.concatenate([store.episode_rows(e.episode)[:-1] for e in episodes])
+        assert all(e.interventions == e.steps - 1 for e in episodes), "every action was the person's"
+        assert np.abs(store.actions(rows)[:, :3]).max() <= STEP_M + 1e-6
+        assert len(np.unique(np.diff(store.stamps(store.episode_rows(episodes[0].episode))) // 10_000_000)) <= 4
+
+
+@pytest.mark.slow
+def test_holding_the_clutch_takes_over_at_once_and_letting_go_hands_back(pad: ScriptedPad, tmp_path: Path):
+    """And a pad that is pulled out in the middle does not hand back to the policy: the arm holds until cleared."""
+    run = tmp_path / 'run'
+    settings = [*SETTINGS, 'teleop.device=joy', 'train.env_steps=100000', 'train.warm_up_steps=100000']
+    settings += ['episode.time_limit_steps=10000', 'sac.hidden=[32, 32]', 'eval.episodes=0']
+    pad.steering = False
+    process = hybrid_rl('train', '--config', LIFT, '--run', str(run), *overrides(*settings))
+    try:
+        pad.until(lambda: pad.executed_by[-5:] == ['policy'] * 5)
+        before = len(pad.executed_by)
+        pad.steering = True
+        pad.until(lambda: pad.executed_by[-5:] == ['teleop'] * 5)
+        pad.steering = False
+        pad.until(lambda: pad.executed_by[-5:] == ['policy'] * 5)
+        assert 'hold' not in pad.executed_by[before:], 'neither taking over nor handing back stops the arm'
+        pad.steering = True
+        pad.until(lambda: pad.executed_by[-5:] == ['teleop'] * 5)
+        pad.plugged_in = False
+        pad.until(lambda: node_status(run, 'safety_node').get('faults') == ['teleop_lost'])
+        assert pad.executed_by[-1] != 'policy'
+        lost = len(pad.executed_by)
+        pad.plugged_in = True
+        pad.wait(0.5)
+        assert {'policy', 'teleop'}.isdisjoint(pad.executed_by[lost:])
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    with ReplayStore.open(run / 'replay', read_only=True) as store:
+        marked = sum(episode.interventions for episode in store.episodes())
+        assert marked == pad.executed_by.count('teleop')
+    lines = [json.loads(line) for line in (run / 'episodes.jsonl').read_text().splitlines()]
+    assert sum(line['interventions'] for line in lines) == pad.executed_by.count('teleop')
+
+
+@pytest.mark.slow
+def test_a_recording_that_is_stopped_keeps_what_it_has(tmp_path: Path):
+    out, work = tmp_path / 'demos', tmp_path / 'demos.recording'
+    settings = ['observation.cameras={}', 'sim.gl=off']
+    arguments = ['--config', LIFT, '--expert', 'lift', '--episodes', '1000', '--out', str(out)]
+    process = hybrid_rl('record', *arguments, *overrides(*settings))
+    try:
+        wait_for(lambda: node_status(work, 'recorder_node').get('counters', {}).get('kept_episodes', 0) >= 3)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    with ReplayStore.open(out, read_only=True) as store:
+        episodes = store.episodes()
+        assert len(episodes) >= 3
+        assert all(episode.terminal and episode.return_ == 1.0 for episode in episodes)
+        assert f'{len(episodes)} episodes' in output
+    assert not work.exists()
