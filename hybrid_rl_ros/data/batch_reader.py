@@ -12,7 +12,7 @@ from hybrid_rl_ros.data.replay_store import ReplayStore, Transitions
 
 # Copies to 16 bytes behind a page's start, where numpy's own memory lies, took twice as long.
 _ALIGNMENT = 64
-# They have used all that the memory of a small machine gives; a thread that gets no core costs nothing.
+# So many use all the bandwidth that a small machine's memory has; one that gets no core costs nothing.
 _MOST_THREADS = 4
 # Small, so that a thread which is kept from running leaves its share to the others.
 _ROWS_AT_A_TIME = 32

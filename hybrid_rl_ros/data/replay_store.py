@@ -14,6 +14,7 @@ from hybrid_rl_ros.data.episode_summary import EpisodeSummary, summaries
 from hybrid_rl_ros.data.row_index import RowIndex
 from hybrid_rl_ros.data.specs import Observation, Specs
 from hybrid_rl_ros.data.step import Step
+from hybrid_rl_ros.data.step_payload import step_payload
 from hybrid_rl_ros.data.store_files import ROW, StoreFiles
 from hybrid_rl_ros.errors import UserError
 
@@ -101,7 +102,7 @@ class ReplayStore:
 
         Raises ValueError for a step that does not fit the specs, UserError when the disk does not take it.
         """
-        payload = self._payload(step)
+        payload = step_payload(step, self._files.streams)
         record = self._record(step)
         displaced = self._index.displaced_by(step.episode)
         row = self.row_of(self.sequence)
@@ -286,28 +287,3 @@ class ReplayStore:
         record['terminal'], record['truncated'] = step.terminal, step.truncated
         record['intervention'], record['first'] = step.intervention, not follows
         return record
-
-    def _payload(self, step: Step) -> dict[str, np.ndarray]:
-        """The step's arrays as the files hold them. Raises ValueError naming the one that does not fit."""
-        given = {'state': step.observation.state, 'action': step.action}
-        given |= {f'image_{camera}': image for camera, image in step.observation.images.items()}
-        if given.keys() != self._files.streams.keys():
-            missing, unknown = self._files.streams.keys() - given.keys(), given.keys() - self._files.streams.keys()
-            raise ValueError(f'the step lacks {sorted(missing)} and has {sorted(unknown)}, which the specs do not name')
-        if not np.isfinite(np.float32(step.reward)):
-            raise ValueError(f'reward is not finite: {step.reward}')
-        return {name: _fit(name, np.asarray(given[name]), stream) for name, stream in self._files.streams.items()}
-
-
-def _fit(name: str, value: np.ndarray, stream: np.ndarray) -> np.ndarray:
-    if value.shape != stream.shape[1:]:
-        raise ValueError(f'{name} has shape {value.shape}, expected {stream.shape[1:]}')
-    if stream.dtype == np.uint8:
-        if value.dtype != np.uint8:
-            raise ValueError(f'{name} is {value.dtype}, expected uint8')
-        return np.ascontiguousarray(value)
-    with np.errstate(over='ignore'):
-        numbers = np.ascontiguousarray(value, dtype=stream.dtype)
-    if not np.isfinite(numbers).all():
-        raise ValueError(f'{name} is not finite: {value}')
-    return numbers

@@ -23,7 +23,7 @@ class Source:
         self._reader = BatchReader(store) if with_images else None
 
     def parts(self, rows: np.ndarray, shift_px: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """What a batch is made of, for `rows` (B,); images without a shift hold until the next call."""
+        """What a batch is made of, for `rows` (B,)."""
         after = self.store.next_rows(rows)
         parts = {
             'inputs': self.cache.inputs(rows),
@@ -36,9 +36,9 @@ class Source:
             images, next_images = self._reader.frame_pairs(rows)
             # Drawn independently for an observation and its successor.
             for camera, frames in images.items():
-                parts[f'images/{camera}'] = random_shift(frames, shift_px, rng)
+                parts[f'images/{camera}'] = _shifted(frames, shift_px, rng)
             for camera, frames in next_images.items():
-                parts[f'next_images/{camera}'] = random_shift(frames, shift_px, rng)
+                parts[f'next_images/{camera}'] = _shifted(frames, shift_px, rng)
         return parts
 
 
@@ -90,6 +90,11 @@ class SymmetricSampler:
         # One after the other they would fill the first updates with the ones and the last with the others.
         order = rng.permutation(count)
         return {name: np.concatenate([parts[name] for parts in drawn])[order] for name in drawn[0]}
+
+
+def _shifted(frames: np.ndarray, shift_px: int, rng: np.random.Generator) -> np.ndarray:
+    """In memory of their own: the reader uses that of `frames` again, for the other half of the batch."""
+    return random_shift(frames, shift_px, rng) if shift_px else frames.copy()
 
 
 def _to_batch(parts: dict[str, torch.Tensor]) -> Batch:

@@ -143,6 +143,26 @@ def test_what_a_person_did_is_drawn_as_a_demonstration_too(tmp_path):
         assert (given['early'].reward == 1.0).all() and len(given['early']) == 64 * 50
 
 
+@pytest.mark.parametrize('shift_px', [0, 1])
+def test_each_image_of_a_batch_is_of_its_own_transition(tmp_path, shift_px):
+    """One source is read twice for a batch, for experience and for a person's share of the demonstrations."""
+    agent = make_agent(SPECS)
+    with ReplayStore.create(tmp_path / 'o', SPECS, 100) as online:
+        for number in range(90):
+            online.append(replace(make_step(number, reward=number), intervention=number % 3 == 0))
+        source = Source(online, agent.encoders, with_images=True)
+        sampler = SymmetricSampler(source, None, batch=16, demo_ratio=0.5, shift_px=shift_px)
+        batch = sampler.sample(4, 90, np.random.default_rng(0), 'cpu')
+    inner = slice(shift_px, 32 - shift_px)
+    for arrival, image, next_image in zip(batch.reward, batch.images['front'], batch.next_images['front']):
+        for found, number in ((image, int(arrival) - 1), (next_image, int(arrival))):
+            stored = make_step(number).observation.images['front']
+            offsets = [(y, x) for y in range(2 * shift_px + 1) for x in range(2 * shift_px + 1)]
+            size = 32 - 2 * shift_px
+            shown = found[inner, inner].numpy()
+            assert any(np.array_equal(stored[y : y + size, x : x + size], shown) for y, x in offsets)
+
+
 def test_spoilt_weights_are_refused_with_one_line():
     policy = make_agent(SPECS).policy()
     with pytest.raises(UserError, match='weights: not a policy'):
