@@ -18,6 +18,7 @@ from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.config_file import save_config, share_folder
 from hybrid_rl_ros.control.arm_specs import arm_specs
 from hybrid_rl_ros.control.kinematics import ArmKinematics
+from hybrid_rl_ros.control.teleop import make_teleop
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
 from hybrid_rl_ros.process_environment import node_environment
@@ -91,15 +92,25 @@ def _terminal() -> str:
         return ''
 
 
-def require_teleop_fits(config: Config) -> None:
+def require_teleop_fits(config: Config, specs: Specs) -> None:
     """Raises UserError for a device that is not known, or that does not go with the run."""
     if config.teleop.device is None:
         return
-    scripted = load_teleop(config.teleop.device).device == 'expert'
-    if not scripted and config.clock == 'lockstep':
-        raise UserError(f'teleop device {config.teleop.device}: a person needs real time; add --set clock=realtime')
-    if scripted and config.sim is None:
-        raise UserError(f'teleop device {config.teleop.device}: its script knows a simulation only, and sim is null')
+    mapping = load_teleop(config.teleop.device)
+    why = ''
+    if mapping.device == 'expert':
+        why = '' if config.sim else 'its script knows a simulation only, and sim is null'
+    elif config.clock == 'lockstep':
+        why = 'a person needs real time; add --set clock=realtime'
+    elif mapping.device == 'keyboard' and not _terminal():
+        why = 'needs a terminal to type in, and this is none; use a gamepad'
+    else:
+        try:
+            make_teleop(mapping, specs.action, config.action)
+        except UserError as error:
+            why = str(error)
+    if why:
+        raise UserError(f'teleop device {config.teleop.device}: {why}')
 
 
 def _require_bag_libraries() -> None:
@@ -119,10 +130,13 @@ def resolve_specs(config: Config) -> Specs:
 
 
 def prepare_run(run: Path, config: Config, specs: Specs) -> None:
-    """Write config.yaml and specs.json, which every node reads."""
-    run.mkdir(parents=True, exist_ok=True)
-    save_config(config, run / 'config.yaml')
-    (run / 'specs.json').write_text(specs.model_dump_json(indent=1))
+    """Write config.yaml and specs.json, which every node reads. Raises UserError."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        save_config(config, run / 'config.yaml')
+        (run / 'specs.json').write_text(specs.model_dump_json(indent=1))
+    except OSError as error:
+        raise UserError(f'{run}: cannot be written: {error.strerror}') from None
 
 
 class Bringup:

@@ -118,8 +118,12 @@ def _eval(options: argparse.Namespace) -> int:
 def _record(options: argparse.Namespace) -> int:
     from hybrid_rl_ros.runs import record
 
-    if (options.teleop is None) == (options.expert is None):
+    if options.teleop is None and options.expert is None:
         raise UserError('record: name who acts: a person with --teleop DEVICE, or a scripted expert with --expert TASK')
+    if options.teleop is not None and options.expert is not None:
+        raise UserError('record: --teleop or --expert, not both: one of them acts')
+    if not 0.0 <= options.noise <= 1.0:
+        raise UserError(f'record: --noise {options.noise:g}: expected a fraction of the action range, 0 to 1')
     if options.teleop:
         options.overrides.append(f'teleop.device={options.teleop}')
     record(options.config, options.overrides, options.episodes, options.out, options.expert, options.noise)

@@ -16,6 +16,7 @@ from rich.table import Table
 from hybrid_rl_ros.bringup import Bringup, node_status
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.run_folder import read_json_lines, success_rate
+from hybrid_rl_ros.teleop_config import load_teleop
 
 LINE_EVERY_S = 5.0
 REFRESH_EVERY_S = 0.5
@@ -69,6 +70,11 @@ def _facts(run: Path, config: Config, role: str, rates: _Rates, bringup: Bringup
     facts = {'episodes': str(len(episodes)), 'steps': str(learner.get('env_steps', steps))}
     if role == 'record':
         facts['kept'] = str(recorder.get('counters', {}).get('kept_episodes', 0))
+        facts['discarded'] = str(recorder.get('counters', {}).get('discarded_episodes', 0))
+    if config.teleop.device is not None and (legend := load_teleop(config.teleop.device).legend()):
+        facts['press'] = legend
+    if button := node_status(run, 'teleop_node').get('button'):
+        facts['button'] = button
     if teleop := counters.get('executed_teleop', 0):
         facts['by a person'] = f'{teleop / steps:.0%}'
     rate = success_rate(episodes, WINDOW)

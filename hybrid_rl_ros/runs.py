@@ -34,8 +34,8 @@ WINDOW = 20
 def train(config_path: Path | None, overrides: list[str], run: Path | None, resume: bool) -> None:
     """Pretrain the encoders, train through the graph, evaluate, and write summary.json. Raises UserError."""
     config, run = _begin(config_path, overrides, run, resume)
-    require_teleop_fits(config)
     specs = resolve_specs(config)
+    require_teleop_fits(config, specs)
     _check_demos(config, specs)
     prepare_run(run, config, specs)
     began = time.monotonic() - _wall_s_before(run)
@@ -71,7 +71,7 @@ def record(
     """
     config = load_config(config_path, overrides)
     if expert is None:
-        require_teleop_fits(config)
+        require_teleop_fits(config, resolve_specs(config))
     elif config.sim is None:
         raise UserError(f'--expert {expert}: the scripted experts know a simulation only, and sim is null')
     elif expert != config.task:
@@ -112,6 +112,7 @@ def _take_recording(work: Path, out: Path) -> None:
         with ReplayStore.open(out, read_only=True) as store:
             sys.stdout.write(f'{kept} episodes, {store.transitions} transitions in {out}\n')
     elif (work / 'replay').exists():
+        sys.stdout.write('no episode was kept\n')
         _remove_tree(work / 'replay')
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +15,9 @@ from hybrid_rl_ros.errors import UserError
 
 # `axis0`, `button3`, or a key of the keyboard: `w`, `space`, `up`.
 Input = Annotated[str, StringConstraints(pattern=r'^\S+$')]
-EVENTS = ('start', 'success', 'failure', 'discard', 'estop', 'clear_fault')
+NUMBERED = re.compile(r'(axis|button)\d+')
+KEYS = ('space', 'enter', 'backspace', 'tab', 'up', 'down', 'left', 'right')
+KEY = re.compile('.|' + '|'.join(KEYS))
 STICKS = ('joy', 'gamepad', 'spacemouse', 'keyboard')
 # Nothing moves them but a hand: a motion is a clutch of its own.
 SELF_CLUTCHED = ('spacemouse', 'keyboard')
@@ -66,7 +70,31 @@ class TeleopMapping(Section):
             raise ValueError('leader_gripper_rad: closed and open are the same')
         if self.device == 'joints' and not self.joints:
             raise ValueError("device joints needs joints: our joints and the leader's")
+        known = KEY if self.device == 'keyboard' else NUMBERED
+        for where, name in self.inputs():
+            if not known.fullmatch(name):
+                expected = 'a character or one of ' + ', '.join(KEYS) if known is KEY else 'axis0, button3 and so on'
+                raise ValueError(f'{where}: {name!r} is no input of device {self.device}; expected {expected}')
+            if where.startswith('events') and name in self.clutch:
+                raise ValueError(f'{where}: {name} is the clutch already')
         return self
+
+    def inputs(self) -> Iterator[tuple[str, str]]:
+        """Every input that is used, with where: ('motion.ee.dx', 'axis1')."""
+        named: dict[str, list[str]] = {'clutch': self.clutch, 'slow': self.slow}
+        named |= {'gripper.open': self.gripper.open, 'gripper.close': self.gripper.close}
+        named |= {f'motion.{name}': list(weights) for name, weights in self.motion.items()}
+        named |= {f'events.{name}': inputs for name, inputs in self.events.items()}
+        return ((where, name) for where, names in named.items() for name in names)
+
+    def legend(self) -> str:
+        """What to press for what, in a line."""
+        parts: dict[str, list[str]] = {'clutch': self.clutch}
+        parts |= {str(event): inputs for event, inputs in self.events.items()}
+        if self.device == 'keyboard':
+            parts = {name: list(weights) for name, weights in self.motion.items()} | parts
+            parts |= {'open': self.gripper.open, 'close': self.gripper.close}
+        return ', '.join(f'{name} {"/".join(inputs)}' for name, inputs in parts.items() if inputs)
 
 
 def load_teleop(name_or_path: str) -> TeleopMapping:

@@ -48,6 +48,11 @@ class Teleop:
         gripper = {'gripper': self._grip(inputs)} if 'gripper' in self._largest else {}
         return dict.fromkeys(self._names, 0.0) | gripper | self._motion(inputs)
 
+    def stand_still(self) -> dict[str, float]:
+        """The action that keeps the arm where it is and the gripper as it was told."""
+        gripper = {'gripper': self._grip({})} if 'gripper' in self._largest else {}
+        return dict.fromkeys(self._names, 0.0) | gripper
+
     def pressed_now(self, inputs: Inputs) -> list[str]:
         """The events whose button went down since the last call."""
         down: set[str] = {event for event, names in self._mapping.events.items() if _held(inputs, names)}
@@ -57,7 +62,7 @@ class Teleop:
     def gripper_told(self, value: float | None) -> None:
         """What the gripper was told last, by anybody: taking over does not drop what it holds.
 
-        None for nothing in this episode; then `gripper_opening` counts, 0 closed to 1 open.
+        None when a new episode begins; then `gripper_opening` counts, 0 closed to 1 open, until it is told something.
         """
         if value is None or value != 0.0:
             self._gripper = value
@@ -178,6 +183,9 @@ class JointTeleop(Teleop):
         self.leader: Mapping[str, float] = {}
         self.measured: Mapping[str, float] = {}
         self.hindrance = ''
+
+    def stand_still(self) -> dict[str, float]:
+        return super().stand_still() | {f'{name}.position': float(self.measured[name]) for name in self._ours}
 
     def _engage(self) -> bool:
         self.hindrance = self._why_not()

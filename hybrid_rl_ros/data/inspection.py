@@ -78,6 +78,7 @@ class DimensionFacts:
 class StoreFacts:
     """`period_s` is the median time from a step to the next, None where no episode has two steps."""
 
+    damaged_rows: int
     steps: int
     transitions: int
     period_s: float | None
@@ -112,6 +113,7 @@ def inspect_store(store: ReplayStore, on_progress: Callable[[int, int], None]) -
     # An ended episode's last step has a zero in place of an action.
     acted = every[(records['terminal'] | records['truncated']) == 0]
     return StoreFacts(
+        damaged_rows=store.damaged_rows,
         steps=store.steps,
         transitions=store.transitions,
         period_s=period_s,

@@ -26,7 +26,9 @@ Check = Callable[[EpisodeFacts], str | None]
 
 def warnings_of(facts: StoreFacts) -> list[str]:
     """Of the dimensions first, then of the episodes, kind by kind."""
-    lines = [*_of_dimensions('state', facts.state), *_of_dimensions('action', facts.action)]
+    damaged = facts.damaged_rows
+    lines = [f'{damaged} damaged rows are left out; whole again from a copy only'] if damaged else []
+    lines += [*_of_dimensions('state', facts.state), *_of_dimensions('action', facts.action)]
     checks: list[tuple[str, Check]] = [
         ('no end', _cut),
         ('lost steps', _lost),

@@ -74,6 +74,11 @@ class ReplayStore:
         self._index = RowIndex(self._files.read_records())
 
     @property
+    def damaged_rows(self) -> int:
+        """How many rows were left out at the last refresh because what they hold is not what was written."""
+        return self._files.damaged_rows
+
+    @property
     def sequence(self) -> int:
         """The number that the next step gets: how many were ever written, less those truncated."""
         return self._index.sequence

@@ -48,6 +48,7 @@ class StoreFiles:
         self.folder, self.specs, self.capacity = folder, specs, capacity
         self._descriptors = {'rows': rows_fd}
         self._read_only = read_only
+        self.damaged_rows = 0
         try:
             self._rows = self._map('rows', ROW, ())
             layout = _layout(specs)
@@ -102,7 +103,7 @@ class StoreFiles:
         return cls(folder, specs, capacity, rows_fd, read_only)
 
     def read_records(self) -> np.ndarray:
-        """(capacity,) of ROW: every whole row's record in its place, zeros elsewhere."""
+        """(capacity,) of ROW: every whole row's record in its place, zeros elsewhere; counts `damaged_rows`."""
         records = np.array(self._rows)
         written = np.flatnonzero(records['sequence'])
         in_place = (records['sequence'][written] - 1) % np.uint64(self.capacity) == written.astype(np.uint64)
@@ -113,6 +114,7 @@ class StoreFiles:
             expected = _checksums(records[chunk], self.streams['state'][chunk], self.streams['action'][chunk])
             whole[chunk] = records['crc'][chunk] == expected
         records[~whole] = np.zeros((), ROW)
+        self.damaged_rows = len(written) - int(whole.sum())
         return records
 
     def read(self, name: str, rows: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray
 from std_srvs.srv import Trigger
@@ -34,9 +35,10 @@ class RecorderNode(GraphNode):
     def set_up(self) -> None:
         self._episodes: int = self.parameter('episodes', 0, 'end the run after this many episodes; 0 for never')
         path = self.run_dir / 'episodes.jsonl'
-        # A resumed run counts on from its last whole line.
+        # A resumed run counts on from its last whole line, and what was cut off behind it.
         earlier = read_json_lines(path)
-        self._env_steps: int = earlier[-1]['env_steps'] if earlier else 0
+        counted = earlier[-1]['env_steps'] if earlier else 0
+        self._env_steps: int = max(counted, _transitions_held(self.run_dir / 'replay'))
         self._began = time.monotonic() - (earlier[-1]['wall_s'] if earlier else 0.0)
         self._file = open_json_lines(path)
         self._finished = 0
@@ -125,6 +127,13 @@ class RecorderNode(GraphNode):
             'interventions': self._interventions,
         }
         self._file.write(json.dumps(line) + '\n')
+
+
+def _transitions_held(folder: Path) -> int:
+    if not (folder / 'specs.json').exists():
+        return 0
+    with ReplayStore.open(folder, read_only=True) as store:
+        return store.transitions
 
 
 def main() -> None:

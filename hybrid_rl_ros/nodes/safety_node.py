@@ -355,6 +355,8 @@ class SafetyNode(GraphNode):
         message.header.stamp = self.get_clock().now().to_msg()
         self._state.publish(message)
         self.status.values.update(mode=mode, faults=[fault.code for fault in faults])
+        mend = '; then call safety_node/clear_fault'
+        self.status.warning = '; '.join(fault.sentence for fault in faults) + mend if faults else ''
         if mode == 'hold' and changed:
             self.status.count('holds')
         if changed:

@@ -42,6 +42,8 @@ SERVICES = {
 class TeleopNode(GraphNode):
     """Publishes action/teleop once for every observation, under its stamp: the person's action, or, while the clutch is
     open, a message without any number, which hands the arm back. A device that is lost is silence: the gate holds.
+    Where nobody else acts (recording), an open clutch in the middle of an episode is the action of standing still: a
+    pause is part of the demonstration, and the button for success may be pressed in it.
 
     Subscribes: observation/state, observation/task (for the scripted overseer of a simulation); joy, the pose of a hand
     or a leader's joints, where the device is one of these. Calls the services that buttons stand for.
@@ -61,6 +63,7 @@ class TeleopNode(GraphNode):
         self._device: Device | None = None
         self._teleop: Teleop | None = None
         self._inputs: dict[str, float] = {}
+        self._complete = False
         self._lost = 'the device was not heard yet'
         # Two things a device may consist of: its buttons, and the hand or arm that is followed.
         self._heard_s: dict[str, float] = {}
@@ -71,6 +74,10 @@ class TeleopNode(GraphNode):
             self._listen(terminal)
             self._called: dict[str, Client] = {n: self.create_client(Trigger, s) for n, s in SERVICES.items()}
             self.create_subscription(JointState, 'action/executed', self._on_executed, STEP)
+            self._episode_begun = self._acted_in_episode = False
+            self._episode = -1.0
+            if 'inference_node' not in self.peers:
+                self.create_subscription(JointState, 'reward', self._on_reward, STEP)
             self.every(READ_PERIOD_S, self._on_read)
         self._observations = ObservationSubscriber(self, ['state', 'task'], self._on_observation)
 
@@ -104,6 +111,7 @@ class TeleopNode(GraphNode):
         inputs = {f'axis{i}': float(value) for i, value in enumerate(message.axes)}
         inputs |= {f'button{i}': float(value) for i, value in enumerate(message.buttons)}
         # What is not a number is no input.
+        self._require_inputs(inputs)
         self._inputs = {name: value for name, value in inputs.items() if np.isfinite(value)}
 
     def _on_pose(self, message: PoseStamped) -> None:
@@ -116,20 +124,29 @@ class TeleopNode(GraphNode):
             self._teleop.pose = pinocchio.SE3(rotation, numbers[:3])
 
     def _on_leader(self, message: JointState) -> None:
-        joints = read_named_vector(message)
-        if np.isfinite(list(joints.values())).all():
+        joints = _finite(message)
+        if joints:
             self._heard_s['hand'] = time.monotonic()
             assert isinstance(self._teleop, JointTeleop)
             self._teleop.leader = joints
 
+    def _on_reward(self, message: JointState) -> None:
+        values = read_named_vector(message)
+        self._episode_begun = values['running'] > 0.5
+        self._acted_in_episode = self._acted_in_episode and self._episode_begun
+        if values['episode'] != self._episode and self._teleop is not None:
+            self._episode = values['episode']
+            self._teleop.gripper_told(None)
+
     def _on_executed(self, message: JointState) -> None:
         values = read_named_vector(message)
         assert self._teleop is not None
-        self._teleop.gripper_told(values.get('gripper') if 'by/hold' not in values else None)
+        if 'gripper' in values and 'by/hold' not in values:
+            self._teleop.gripper_told(values['gripper'])
 
     def _on_measured(self, message: JointState) -> None:
         assert isinstance(self._teleop, JointTeleop)
-        self._teleop.measured = {**self._teleop.measured, **read_named_vector(message)}
+        self._teleop.measured = {**self._teleop.measured, **_finite(message)}
 
     def _on_read(self) -> None:
         """Look at the device, and call what a button stands for."""
@@ -149,6 +166,7 @@ class TeleopNode(GraphNode):
                 self._inputs = self._device.read()
             except DeviceLostError as error:
                 return str(error)
+            self._require_inputs(self._inputs)
             return ''
         now, limit = time.monotonic(), self._mapping.silent_after_s
         topics = {'joy': self._mapping.joy_topic, 'hand': self._mapping.topic}
@@ -173,7 +191,22 @@ class TeleopNode(GraphNode):
             return None if self._teleop.engaged else {}
         state = read_named_vector(messages['state'])
         self._teleop.gripper_opening = state.get('gripper.opening', 1.0)
-        return self._teleop.action(self._inputs, time.monotonic()) or {}
+        action = self._teleop.action(self._inputs, time.monotonic())
+        if action is None and self._acted_in_episode:
+            return self._teleop.stand_still()
+        self._acted_in_episode = self._episode_begun and action is not None
+        return action or {}
+
+    def _require_inputs(self, inputs: dict[str, float]) -> None:
+        """Raises UserError for an input in the mapping that the device does not have."""
+        if self._mapping.device == 'keyboard' or self._complete:
+            return
+        for where, name in self._mapping.inputs():
+            if name not in inputs:
+                has = f'{sum(i.startswith("axis") for i in inputs)} axes'
+                has += f' and {sum(i.startswith("button") for i in inputs)} buttons, numbered from 0'
+                raise UserError(f'teleop {self.config.teleop.device}: {where}: the device has no {name}; it has {has}')
+        self._complete = True
 
     def _call(self, event: str) -> None:
         client = self._called[event]
@@ -185,12 +218,21 @@ class TeleopNode(GraphNode):
 
     def _on_answer(self, event: str, future: Future) -> None:
         answer = future.result()
-        if answer is None or answer.success:
-            self.get_logger().info(f'{event}: done')
-        elif event == 'discard':
+        refused = '' if answer is None or answer.success else answer.message
+        if refused and event == 'discard':
             self._call('discard_last')
-        else:
-            self.get_logger().warning(f'{event}: {answer.message}')
+            return
+        self.status.values['button'] = f'{event}: {refused or "done"}'
+        (self.get_logger().warning if refused else self.get_logger().info)(self.status.values['button'])
+
+
+def _finite(message: JointState) -> dict[str, float]:
+    """Joint positions by name; nothing of a message that cannot be read."""
+    try:
+        joints = read_named_vector(message)
+    except ValueError:
+        return {}
+    return joints if np.isfinite(list(joints.values())).all() else {}
 
 
 def main() -> None:

@@ -67,6 +67,12 @@ def test_a_gripper_keeps_what_it_was_told_by_anybody():
     assert discrete.action(held, 0.1)['gripper'] == 0.0
 
 
+def test_standing_still_keeps_the_gripper_as_it_was_told():
+    pad = make(PAD)
+    pad.action({'button5': 1.0, 'axis1': 1.0, 'button0': 1.0}, 0.0)
+    assert pad.stand_still() == {'ee.dx': 0.0, 'ee.dy': 0.0, 'ee.dz': 0.0, 'gripper': -1.0}
+
+
 def test_a_button_says_its_event_once_when_it_goes_down():
     pad = make(PAD)
     assert pad.pressed_now({'button3': 1.0}) == ['success']
@@ -128,6 +134,7 @@ def test_a_leader_arm_must_be_near_before_the_arm_follows():
     action = leader.action(held, 0.2)
     assert action['joint3.position'] == 0.3
     assert action['gripper'] == pytest.approx(0.0)
+    assert leader.stand_still()['joint3.position'] == 0.1
     # Once it follows, it follows: the safety gate limits how fast.
     leader.leader = {**leader.leader, 'leader_joint3': 0.9}
     assert leader.action(held, 0.3)['joint3.position'] == 0.9
@@ -150,6 +157,25 @@ def test_a_mapping_that_does_not_fit_the_action_is_one_line(change, action, sent
 @pytest.mark.parametrize('name', ['gamepad', 'joy', 'spacemouse', 'keyboard', 'pose', 'leader_so101', 'expert'])
 def test_every_mapping_that_is_shipped_can_be_read(name):
     load_teleop(name)
+
+
+@pytest.mark.parametrize(
+    ('change', 'sentence'),
+    [
+        ({'clutch': ['button']}, "clutch: 'button' is no input of device joy"),
+        ({'motion': {'ee.dx': {'axs1': 1.0}}}, "motion.ee.dx: 'axs1' is no input"),
+        ({'events': {'success': ['button5']}}, 'events.success: button5 is the clutch already'),
+        ({'device': 'keyboard', 'clutch': []}, "slow: 'button4' is no input of device keyboard; expected a char"),
+    ],
+)
+def test_an_input_that_cannot_be_is_refused(change, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        TeleopMapping.model_validate({**PAD, **change})
+
+
+def test_the_legend_says_what_to_press():
+    assert load_teleop('joy').legend().startswith('clutch button5, start button7, success button3')
+    assert 'ee.dx w/s' in load_teleop('keyboard').legend()
 
 
 def test_an_unknown_device_names_the_nearest(tmp_path):

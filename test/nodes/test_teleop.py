@@ -114,6 +114,21 @@ def test_a_gamepad_records_five_lifts_and_takes_one_back(pad: ScriptedPad, tmp_p
     def kept() -> int:
         return node_status(work, 'recorder_node').get('counters', {}).get('kept_episodes', 0)
 
+    def pause_and_say_success() -> None:
+        """The clutch open in the middle, and again when the button is pressed: as people do."""
+        pad.press(START)
+        pad.until(lambda: pad.running)
+        pad.wait(0.4)
+        pad.steering = False
+        pad.wait(0.4)
+        pad.steering = True
+        pad.wait(0.4)
+        pad.steering = False
+        pad.wait(0.3)
+        pad.press(SUCCESS)
+        pad.until(lambda: not pad.running)
+        pad.steering = True
+
     def lift() -> None:
         if not pad.running:
             pad.press(START)
@@ -134,6 +149,8 @@ def test_a_gamepad_records_five_lifts_and_takes_one_back(pad: ScriptedPad, tmp_p
         # Outside an episode the same button takes back the last one.
         pad.press(DISCARD)
         pad.until(lambda: kept() == 0)
+        pause_and_say_success()
+        pad.until(lambda: kept() == 1)
         while process.poll() is None:
             lift()
         output, errors = process.communicate(timeout=30)
