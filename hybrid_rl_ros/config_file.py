@@ -51,6 +51,21 @@ def share_folder(name: str) -> Path:
     raise UserError(f'the folder {name}/ of hybrid_rl_ros was not found; looked in {", ".join(map(str, candidates))}')
 
 
+def named_file(kind: str, name_or_path: str) -> Path:
+    """The file of config/<kind>/ with a name, or a path as it is. Raises UserError with the nearest name."""
+    path = Path(name_or_path)
+    if path.suffix in ('.yaml', '.yml'):
+        return path
+    files = {file.stem: file for file in sorted((share_folder('config') / kind).glob('*.yaml'))}
+    if name_or_path not in files:
+        nearest = difflib.get_close_matches(name_or_path, files, n=1, cutoff=0.0)[0]
+        raise UserError(
+            f'{name_or_path!r} is not in config/{kind} ({", ".join(files)}); the nearest is {nearest!r}; '
+            'or give the path of a .yaml file'
+        )
+    return files[name_or_path]
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in `path`. Raises UserError."""
     try:

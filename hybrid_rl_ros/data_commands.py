@@ -72,13 +72,20 @@ def _import(options: argparse.Namespace) -> int:
     mapping = load_mapping(options.mapping) if options.mapping else Mapping()
     with _progress('import') as on_progress:
         import_dataset(options.source, options.out, options.format, specs, mapping, on_progress).close()
+    _say_what_is_in(options.out, options.out)
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
     with _progress('export') as on_progress:
         export_dataset(options.store, options.out, options.format, on_progress)
+    _say_what_is_in(options.store, options.out)
     return 0
+
+
+def _say_what_is_in(store: Path, out: Path) -> None:
+    with ReplayStore.open(store, read_only=True) as opened:
+        sys.stdout.write(f'{len(opened.episodes())} episodes, {opened.transitions} transitions in {out}\n')
 
 
 def _inspect(options: argparse.Namespace) -> int:

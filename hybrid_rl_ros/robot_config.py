@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from hybrid_rl_ros.config_file import Section, read_yaml, share_folder, validate
+from hybrid_rl_ros.config_file import Section, named_file, read_yaml, share_folder, validate
 from hybrid_rl_ros.errors import UserError
 
 Vector3 = tuple[float, float, float]
@@ -144,9 +144,7 @@ class RobotConfig(Section):
 
 def load_robot(name_or_path: str) -> RobotConfig:
     """Read a robot by its name in config/robots/ or by a path. Raises UserError."""
-    path = Path(name_or_path)
-    if path.suffix not in ('.yaml', '.yml'):
-        path = share_folder('config') / 'robots' / f'{name_or_path}.yaml'
+    path = named_file('robots', name_or_path)
     return validate(RobotConfig, read_yaml(path), str(path))
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from hybrid_rl_ros.config_file import Section, read_yaml, share_folder, validate
-from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.config_file import Section, named_file, read_yaml, validate
 
 # `axis0`, `button3`, or a key of the keyboard: `w`, `space`, `up`.
 Input = Annotated[str, StringConstraints(pattern=r'^\S+$')]
@@ -99,14 +96,5 @@ class TeleopMapping(Section):
 
 def load_teleop(name_or_path: str) -> TeleopMapping:
     """Read a device by its name in config/teleop/ or by a path. Raises UserError."""
-    path = Path(name_or_path)
-    if path.suffix not in ('.yaml', '.yml'):
-        folder = share_folder('config') / 'teleop'
-        path = folder / f'{name_or_path}.yaml'
-        known = sorted(file.stem for file in folder.glob('*.yaml'))
-        if path.stem not in known:
-            nearest = difflib.get_close_matches(name_or_path, known, n=1, cutoff=0.0)[0]
-            raise UserError(
-                f'teleop device {name_or_path!r}: not in config/teleop ({", ".join(known)}); the nearest is {nearest!r}'
-            )
+    path = named_file('teleop', name_or_path)
     return validate(TeleopMapping, read_yaml(path), str(path))

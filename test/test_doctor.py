@@ -166,12 +166,22 @@ def test_a_profile_that_is_not_in_force_and_an_open_network_are_warnings(tmp_pat
     assert 'warn discovery: ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET' in result.stdout
 
 
-@pytest.mark.parametrize('arguments', [('--robot', 'nothing'), ('--config', 'nothing.yaml')], ids=lambda a: a[0])
-def test_a_file_that_is_not_there_is_the_users_mistake(arguments):
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        (
+            ('--robot', 'ur5'),
+            "not in config/robots (fr3, gen3, sim_arm, so101, template, ur5e, xarm7); the nearest is 'ur5e'",
+        ),
+        (('--robot', 'nothing.yaml'), 'no such file'),
+        (('--config', 'nothing.yaml'), 'no such file'),
+    ],
+)
+def test_a_file_that_is_not_there_is_the_users_mistake(arguments, sentence):
     result = doctor(*arguments)
     assert result.returncode == 2
     (line,) = result.stderr.strip().splitlines()
-    assert 'no such file' in line
+    assert sentence in line
 
 
 def arm(**changes: Any) -> RobotConfig:
