@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_graph import CONFIG, REACH, SMALL, executed, hybrid_rl, overrides, prepare, wait_for
-from test_teleop import SETTINGS, ScriptedPad
+from test_teleop_node import SETTINGS, ScriptedPad
 
 from hybrid_rl_ros.bringup import Bringup, node_status, nodes_of_run, running
 from hybrid_rl_ros.data.exchange.bag_reader import open_bags
