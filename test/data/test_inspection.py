@@ -14,6 +14,7 @@ from hybrid_rl_ros.data.inspection_warnings import warnings_of
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, Observation, ObservationSpec, Specs, VectorSpec
 from hybrid_rl_ros.data.step import Step
+from hybrid_rl_ros.data.store_files import ROW
 
 PERIOD_NS = 100_000_000
 CAMERAS = ('front', 'wrist')
@@ -224,6 +225,20 @@ def test_steps_that_a_damaged_file_lost_are_counted(tmp_path):
         facts = inspect_store(store, lambda done, total: None)
     assert facts.episodes[0].lost_steps == 2
     assert 'episode 0: 2 steps lost inside' in warnings_of(facts)
+
+
+def test_rows_that_are_not_what_was_written_are_counted_and_named(tmp_path):
+    write(tmp_path / 'store', sound_episode(0), sound_episode(1)).close()
+    with open(tmp_path / 'store' / 'rows.bin', 'r+b') as file:
+        # The stamps of the second episode's first three steps.
+        for row in (21, 22, 23):
+            file.seek(row * ROW.itemsize + ROW.fields['stamp_ns'][1])
+            file.write(b'\xa5\x5a')
+    with ReplayStore.open(tmp_path / 'store', read_only=True) as store:
+        facts = inspect_store(store, lambda done, count: None)
+    assert facts.damaged_rows == 3
+    assert facts.steps == 42 - 3
+    assert warnings_of(facts)[0] == '3 damaged rows are left out; whole again from a copy only'
 
 
 def test_interventions_are_counted_by_episode(tmp_path):
