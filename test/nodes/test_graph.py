@@ -133,6 +133,15 @@ def test_a_stopped_command_brings_every_node_down_and_the_run_can_be_resumed(tmp
     assert process.returncode == 130
     assert not processes_of(run)
     assert list((run / 'checkpoints').glob('*.safetensors'))
+    with ReplayStore.open(run / 'replay', read_only=True) as store:
+        more = f'train.env_steps={store.transitions + 40}'
+    process = hybrid_rl('train', '--resume', '--run', str(run), *overrides(more, 'eval.episodes=0'))
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    # The steps of the episode that was cut off are counted, although it has no line.
+    summary = json.loads((run / 'summary.json').read_text())
+    assert read_json_lines(run / 'episodes.jsonl')[-1]['env_steps'] == summary['env_steps']
+    assert summary['env_steps'] == summary['transitions_stored']
 
 
 def kill_and_watch(victim: int) -> dict[str, Any]:
