@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 # What the nodes have, for the nodes that tests make in their own process.
@@ -13,3 +18,31 @@ for name in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):
     os.environ[name] = str(PROFILE)
 os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randrange(1, 60))
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+
+@pytest.fixture(autouse=True)
+def no_run_outlives_its_test() -> Iterator[None]:
+    """A command that a failed test left behind would speak on the domain of the tests after it."""
+    yield
+    left = _commands()
+    for pid in left:
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 20.0
+    while left and time.monotonic() < deadline:
+        time.sleep(0.1)
+        left = _commands()
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _commands() -> list[int]:
+    """The `hybrid-rl` processes that this one started and that still run."""
+    found = []
+    for entry in Path('/proc').iterdir():
+        try:
+            if entry.name.isdigit() and b'hybrid_rl_ros.cli' in (entry / 'cmdline').read_bytes():
+                parent = int((entry / 'stat').read_text().rpartition(')')[2].split()[1])
+                found += [int(entry.name)] if parent == os.getpid() else []
+        except OSError:
+            continue
+    return found
