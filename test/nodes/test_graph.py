@@ -123,6 +123,7 @@ def test_no_node_outlives_a_killed_command(tmp_path):
     wait_for(lambda: not processes_of(run), within_s=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_command_brings_every_node_down_and_the_run_can_be_resumed(tmp_path, number):
     run = tmp_path / 'run'
@@ -151,6 +152,7 @@ def kill_and_watch(victim: int) -> dict[str, Any]:
     return json.loads(watched.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a_killed_learner_stops_nothing_loses_at_most_one_step_and_its_run_goes_on(tmp_path):
     config = prepare(tmp_path, *SMALL, 'clock=realtime', 'control_rate_hz=20', 'train.env_steps=100000')
     with running(Bringup(config, tmp_path, 'train', nodes_of_run(config, 'train'))) as bringup:
