@@ -43,15 +43,11 @@ class Teleop:
             self.engaged = self._engage()
         elif not wanted:
             self.engaged = False
-        if not self.engaged:
-            return None
-        gripper = {'gripper': self._grip(inputs)} if 'gripper' in self._largest else {}
-        return dict.fromkeys(self._names, 0.0) | gripper | self._motion(inputs)
+        return self._with_gripper(inputs) | self._motion(inputs) if self.engaged else None
 
     def stand_still(self) -> dict[str, float]:
         """The action that keeps the arm where it is and the gripper as it was told."""
-        gripper = {'gripper': self._grip({})} if 'gripper' in self._largest else {}
-        return dict.fromkeys(self._names, 0.0) | gripper
+        return self._with_gripper({})
 
     def pressed_now(self, inputs: Inputs) -> list[str]:
         """The events whose button went down since the last call."""
@@ -66,6 +62,11 @@ class Teleop:
         """
         if value is None or value != 0.0:
             self._gripper = value
+
+    def _with_gripper(self, inputs: Inputs) -> dict[str, float]:
+        """No motion, and the gripper."""
+        gripper = {'gripper': self._grip(inputs)} if 'gripper' in self._largest else {}
+        return dict.fromkeys(self._names, 0.0) | gripper
 
     def _clutch(self, inputs: Inputs) -> bool:
         return _held(inputs, self._mapping.clutch)
@@ -183,9 +184,13 @@ class JointTeleop(Teleop):
         self.leader: Mapping[str, float] = {}
         self.measured: Mapping[str, float] = {}
         self.hindrance = ''
+        self._stands_at: dict[str, float] | None = None
 
     def stand_still(self) -> dict[str, float]:
-        return super().stand_still() | {f'{name}.position': float(self.measured[name]) for name in self._ours}
+        # Kept while it stands: measured anew at every step, what the arm sags below its set-point would add up.
+        if self._stands_at is None:
+            self._stands_at = {f'{name}.position': float(self.measured[name]) for name in self._ours}
+        return super().stand_still() | self._stands_at
 
     def _engage(self) -> bool:
         self.hindrance = self._why_not()
@@ -204,6 +209,7 @@ class JointTeleop(Teleop):
         return ''
 
     def _motion(self, inputs: Inputs) -> dict[str, float]:
+        self._stands_at = None
         values = {f'{ours}.position': float(self.leader[self._mapping.joints[ours]]) for ours in self._ours}
         gripper = self._mapping.joints.get('gripper')
         if gripper is not None and gripper in self.leader and 'gripper' in self._largest:

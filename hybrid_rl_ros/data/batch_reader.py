@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from hybrid_rl_ros.data.replay_store import ReplayStore, Transitions
+from hybrid_rl_ros.data.replay_store import FramePairs, ReplayStore, Transitions
 
 # Copies to 16 bytes behind a page's start, where numpy's own memory lies, took twice as long.
 _ALIGNMENT = 64
@@ -35,19 +35,9 @@ class BatchReader:
 
     def transitions_at(self, rows: np.ndarray) -> Transitions:
         """The transitions that begin at `rows` (B,)."""
-        store, after = self._store, self._store.next_rows(rows)
-        images, next_images = self.frame_pairs(rows)
-        return Transitions(
-            state=store.states(rows),
-            action=store.actions(rows),
-            reward=store.rewards(rows),
-            mask=store.masks(rows),
-            next_state=store.states(after),
-            images=images,
-            next_images=next_images,
-        )
+        return self._store.transitions_at(rows, self.frame_pairs(rows))
 
-    def frame_pairs(self, rows: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def frame_pairs(self, rows: np.ndarray) -> FramePairs:
         """Per camera (B, H, W, 3) of `rows` (B,) and of their successors."""
         streams = self._store.frame_streams()
         batches, copies = [], []

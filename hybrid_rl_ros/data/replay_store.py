@@ -18,6 +18,9 @@ from hybrid_rl_ros.data.step_payload import step_payload
 from hybrid_rl_ros.data.store_files import ROW, StoreFiles
 from hybrid_rl_ros.errors import UserError
 
+# Per camera the frames of rows, and of their successors.
+FramePairs = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
+
 
 @dataclass
 class Transitions:
@@ -199,16 +202,18 @@ class ReplayStore:
             raise ValueError(f'{self.folder}: no transition to sample')
         return np.concatenate([*drawn, rng.choice(rows, missing)])
 
-    def transitions_at(self, rows: np.ndarray) -> Transitions:
+    def transitions_at(self, rows: np.ndarray, frames: FramePairs | None = None) -> Transitions:
+        """The transitions that begin at `rows` (B,); `frames`, where a reader has taken them already."""
         after = self.next_rows(rows)
+        images, next_images = frames or (self.frames(rows), self.frames(after))
         return Transitions(
             state=self.states(rows),
             action=self.actions(rows),
             reward=self.rewards(rows),
             mask=self.masks(rows),
             next_state=self.states(after),
-            images=self.frames(rows),
-            next_images=self.frames(after),
+            images=images,
+            next_images=next_images,
         )
 
     def stamps(self, rows: np.ndarray) -> np.ndarray:

@@ -89,8 +89,7 @@ class TeleopNode(GraphNode):
         config = self.config
         if config.sim is None:
             raise UserError('teleop device expert: the scripted experts know a simulation only, and sim is null')
-        seed = config.seed + 1  # another noise than that of a demonstration
-        expert = make_expert(config.task, 0.0, seed, config.action.max_step_m, config.action.gripper)
+        expert = make_expert(config.task, 0.0, config.seed, config.action.max_step_m, config.action.gripper)
         return Overseer(expert, self._mapping.takes_over_after_steps)
 
     def _listen(self, terminal: str) -> None:
@@ -110,8 +109,8 @@ class TeleopNode(GraphNode):
         self._heard_s['joy'] = time.monotonic()
         inputs = {f'axis{i}': float(value) for i, value in enumerate(message.axes)}
         inputs |= {f'button{i}': float(value) for i, value in enumerate(message.buttons)}
-        # What is not a number is no input.
         self._require_inputs(inputs)
+        # What is not a number is no input.
         self._inputs = {name: value for name, value in inputs.items() if np.isfinite(value)}
 
     def _on_pose(self, message: PoseStamped) -> None:

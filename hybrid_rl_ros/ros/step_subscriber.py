@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
 
@@ -28,10 +26,7 @@ class StepSubscriber:
         self._ended = node.create_publisher(Header, 'graph/ended', LATCHED)
         for stream, topic in step_topics(node.specs).items():
             message = Image if stream.startswith('image/') else JointState
-            node.create_subscription(message, topic, lambda m, s=stream: self._offer(s, m), STEP)
-
-    def _offer(self, stream: str, message: Any) -> None:
-        self._builder.offer(stream, message)
+            node.create_subscription(message, topic, lambda m, s=stream: self._builder.offer(s, m), STEP)
 
     def _on_complete(self, stamp: int, step: Step | None, reward: dict[str, float]) -> None:
         counters = self._node.status.counters

@@ -135,6 +135,10 @@ def test_a_leader_arm_must_be_near_before_the_arm_follows():
     assert action['joint3.position'] == 0.3
     assert action['gripper'] == pytest.approx(0.0)
     assert leader.stand_still()['joint3.position'] == 0.1
+    leader.measured = dict.fromkeys(ROBOT.arm_joints, 0.08)
+    assert leader.stand_still()['joint3.position'] == 0.1, 'it does not follow an arm that sags'
+    leader.action(held, 0.25)
+    assert leader.stand_still()['joint3.position'] == 0.08
     # Once it follows, it follows: the safety gate limits how fast.
     leader.leader = {**leader.leader, 'leader_joint3': 0.9}
     assert leader.action(held, 0.3)['joint3.position'] == 0.9

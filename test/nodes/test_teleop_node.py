@@ -221,3 +221,20 @@ def test_a_recording_that_is_stopped_keeps_what_it_has(tmp_path: Path):
         assert all(episode.terminal and episode.return_ == 1.0 for episode in episodes)
         assert f'{len(episodes)} episodes' in output
     assert not work.exists()
+
+
+@pytest.mark.slow
+def test_an_input_that_the_pad_does_not_have_is_one_line(pad: ScriptedPad, tmp_path: Path):
+    """Else the arm would not move along it, and the demonstrations would be of that."""
+    mapping = tmp_path / 'mine.yaml'
+    mapping.write_text((CONFIG / 'teleop' / 'joy.yaml').read_text().replace('axis1: 1.0', 'axis44: 1.0'))
+    arguments = ['--config', LIFT, '--teleop', str(mapping), '--episodes', '1', '--out', str(tmp_path / 'demos')]
+    process = hybrid_rl('record', *arguments, *overrides(*SETTINGS))
+    try:
+        pad.until(lambda: process.poll() is not None)
+    finally:
+        process.kill()
+    _, errors = process.communicate()
+    assert process.returncode == 2
+    (line,) = errors.strip().splitlines()
+    assert f'{mapping}: motion.ee.dx: the device has no axis44; it has 8 axes and 11 buttons' in line
