@@ -105,29 +105,73 @@ class RewardConfig(Section):
 
 
 class EncoderConfig(Section):
-    """One small convolutional encoder per camera."""
+    """One convolutional encoder per camera: a trunk, and a head that makes `features` numbers of what the trunk saw."""
 
+    kind: Literal['small'] = 'small'
     features: int = Field(64, ge=8)
-    mode: Literal['frozen', 'end_to_end'] = 'frozen'
+    mode: Literal['frozen', 'end_to_end'] = Field(
+        'frozen', description='frozen: what does not learn is computed once per frame and kept'
+    )
+    pretraining: Literal['bc', 'none'] = Field('bc', description='what the encoders start from; none: random weights')
     random_shift_px: int = Field(3, ge=0)
+
+
+# What the published configurations of these methods say; every key can be set beside `preset`.
+_SAC_PRESETS: dict[str, dict[str, Any]] = {
+    'rlpd': {
+        'activation': 'relu',
+        'actor_layer_norm': False,
+        'critics': 10,
+        'critic_subset': 2,
+        'discount': 0.99,
+        'initial_temperature': 1.0,
+        'entropy_backup': True,
+        'batch': 256,
+        'updates_per_step': 20,
+        'critic_updates_per_actor_update': 20,
+    },
+    'serl': {
+        'critics': 10,
+        'critic_subset': 2,
+        'discount': 0.96,
+        'batch': 256,
+        'updates_per_step': 4,
+        'critic_updates_per_actor_update': 4,
+    },
+    'hil_serl': {'discount': 0.97, 'batch': 256, 'updates_per_step': 4, 'critic_updates_per_actor_update': 2},
+}
 
 
 class SacConfig(Section):
     """SAC with demonstrations (RLPD, HIL-SERL); defaults are the calibrated ones."""
 
+    preset: Literal['rlpd', 'serl', 'hil_serl'] | None = Field(
+        None, description='values as published, under the ones that are set here'
+    )
     hidden: list[int] = [256, 256]
+    activation: Literal['tanh', 'relu'] = 'tanh'
+    actor_layer_norm: bool = True
+    critic_layer_norm: bool = True
     critics: int = Field(2, ge=1)
-    critic_subset: int = Field(2, ge=1)
+    critic_subset: int = Field(2, ge=1, description='the target is the least of so many, drawn anew for every update')
     discount: float = Field(0.97, gt=0, lt=1)
+    n_step: int = Field(1, ge=1, description='rewards summed before the target bootstraps')
     tau: float = Field(0.005, gt=0, le=1)
     learning_rate: float = Field(3e-4, gt=0)
     initial_temperature: float = Field(0.01, gt=0)
-    target_entropy_per_dim: float = -0.5
+    target_entropy_per_dim: float = Field(-0.5, description='times the number of action dimensions; RLPD: -0.5')
     entropy_backup: bool = False
     batch: int = Field(128, ge=2)
     demo_ratio: float = Field(0.5, ge=0, lt=1)
     updates_per_step: int = Field(4, ge=1)
     critic_updates_per_actor_update: int = Field(1, ge=1)
+
+    @model_validator(mode='before')
+    @classmethod
+    def _fill_from_preset(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get('preset'), str):
+            return data
+        return {**_SAC_PRESETS.get(data['preset'], {}), **data}
 
     @model_validator(mode='after')
     def _subset_fits(self) -> SacConfig:
@@ -158,6 +202,10 @@ class TrainConfig(Section):
     replay_capacity: int = Field(100_000, ge=100)
     torch_threads: int = Field(1, ge=1)
     device: Literal['auto', 'cpu', 'cuda'] = 'auto'
+    compile: Literal['auto', 'on', 'off'] = Field(
+        'auto', description='each update as one compiled graph; auto: where there is a C++ compiler. off: to debug'
+    )
+    precision: Literal['fp32', 'bf16'] = Field('fp32', description='bf16: matrix products in 16 bits, weights in 32')
 
 
 class InferenceConfig(Section):

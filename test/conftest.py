@@ -18,6 +18,8 @@ for name in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):
     os.environ[name] = str(PROFILE)
 os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randrange(1, 60))
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+# Compiling takes longer than a test's whole run; test_compiled_updates.py has what it is for.
+os.environ['TORCHDYNAMO_DISABLE'] = '1'
 
 
 @pytest.fixture(autouse=True)

@@ -93,3 +93,19 @@ def test_off_is_a_word_and_a_no_where_one_is_wanted(tmp_path):
     assert load_config(CONFIG / 'sim_lift.yaml', ['sim.gl=off']).sim.gl == 'off'
     config = load_config(CONFIG / 'sim_lift.yaml', ['action.gripper=no'])
     assert config.action.gripper is False
+
+
+def test_a_preset_is_as_published_and_what_is_set_beside_it_holds():
+    from hybrid_rl_ros.config import SacConfig
+
+    rlpd = SacConfig.model_validate({'preset': 'rlpd', 'batch': 64})
+    assert (rlpd.critics, rlpd.critic_subset, rlpd.updates_per_step, rlpd.discount) == (10, 2, 20, 0.99)
+    assert (rlpd.initial_temperature, rlpd.entropy_backup, rlpd.activation) == (1.0, True, 'relu')
+    assert rlpd.batch == 64
+    serl = SacConfig(preset='serl')
+    assert (serl.critics, serl.critic_subset, serl.discount, serl.critic_updates_per_actor_update) == (10, 2, 0.96, 4)
+    hil = SacConfig(preset='hil_serl')
+    assert (hil.critics, hil.critic_subset, hil.discount, hil.critic_updates_per_actor_update) == (2, 2, 0.97, 2)
+    assert hil.entropy_backup is False and hil.initial_temperature == 0.01
+    # What a run's config.yaml holds says the same again.
+    assert SacConfig.model_validate(rlpd.model_dump()) == rlpd

@@ -37,11 +37,12 @@ class BatchReader:
         """The transitions that begin at `rows` (B,)."""
         return self._store.transitions_at(rows, self.frame_pairs(rows))
 
-    def frame_pairs(self, rows: np.ndarray) -> FramePairs:
-        """Per camera (B, H, W, 3) of `rows` (B,) and of their successors."""
+    def frame_pairs(self, rows: np.ndarray, after: np.ndarray | None = None) -> FramePairs:
+        """Per camera (B, H, W, 3) of `rows` (B,) and of `after` (B,), their successors unless given."""
+        after = self._store.next_rows(rows) if after is None else after
         streams = self._store.frame_streams()
         batches, copies = [], []
-        for wanted, successor in ((rows, False), (self._store.next_rows(rows), True)):
+        for wanted, successor in ((rows, False), (after, True)):
             if len(rows) and not (0 <= wanted.min() and wanted.max() < self._store.capacity):
                 raise IndexError(f'rows {wanted.min()} to {wanted.max()} of {self._store.capacity}')
             batch = {camera: self._frames((camera, successor), stream, len(rows)) for camera, stream in streams.items()}

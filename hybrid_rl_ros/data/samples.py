@@ -53,13 +53,20 @@ class Histories:
 
 
 def n_step(
-    store: ReplayStore, rows: np.ndarray, steps: int, discount: float, before_sequence: int | None = None
+    store: ReplayStore,
+    rows: np.ndarray,
+    steps: int,
+    discount: float,
+    before_sequence: int | None = None,
+    *,
+    drawn: bool = False,
 ) -> NStep:
     """Returns over `steps` transitions from each of `rows` (B,), fewer where the episode's steps end before.
 
-    Raises ValueError if a row begins no transition.
+    Raises ValueError if a row begins no transition. With `drawn` it did when it was drawn; a full ring that another
+    thread writes may have dropped it since, and then it counts as a transition of one step.
     """
-    path, valid = _ahead(store, rows, steps, before_sequence)
+    path, valid = _ahead(store, rows, steps, before_sequence, drawn)
     taken = valid.sum(axis=1)
     powers = float(discount) ** np.arange(steps + 1)
     last = path[np.arange(len(path)), taken - 1]
@@ -90,13 +97,15 @@ def histories(store: ReplayStore, rows: np.ndarray, length: int) -> Histories:
 
 
 def _ahead(
-    store: ReplayStore, rows: np.ndarray, length: int, before_sequence: int | None
+    store: ReplayStore, rows: np.ndarray, length: int, before_sequence: int | None, drawn: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """(B, length) rows from each of `rows` on, and which of them begin a transition with none missing before them."""
     if length < 1:
         raise ValueError(f'{length} steps, expected 1 or more')
     path = (np.asarray(rows)[:, None] + np.arange(length)) % store.capacity
-    valid = np.logical_and.accumulate(store.begins_transition(path, before_sequence), axis=1)
+    begins = store.begins_transition(path, before_sequence)
+    begins[:, 0] |= drawn
+    valid = np.logical_and.accumulate(begins, axis=1)
     if not valid[:, 0].all():
         raise ValueError(f'{store.folder}: row {path[~valid[:, 0], 0][0]} begins no transition')
     return path, valid

@@ -14,6 +14,7 @@ from hybrid_rl_ros.learning.engines.action_graph import Engine
 from hybrid_rl_ros.learning.engines.choice import make_engine
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.policies.published import PublishedPolicy
+from hybrid_rl_ros.learning.policies.shape import PolicyShape
 
 
 class PolicyActor:
@@ -39,9 +40,9 @@ class PolicyActor:
     def has_policy(self) -> bool:
         return self.weights_sha256 is not None
 
-    def prepare(self, features: int, hidden: list[int]) -> None:
+    def prepare(self, shape: PolicyShape) -> None:
         """Build the engine for the weights that will come, so that the first of them do not keep the arm waiting."""
-        self._make_engine(Policy.build(self._specs, features, hidden, kind='none'))
+        self._make_engine(Policy.build(self._specs, shape, kind='none'))
 
     def use(self, data: bytes, where: str) -> None:
         """Act on these weights. Raises UserError and keeps the old ones if they are bad, do not fit or are no newer."""

@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from torch import Tensor
+
+Views = dict[str, Tensor]
 
 
 @dataclass
 class Batch:
-    """B transitions. `inputs` (B, D) is the state beside frozen features, or the state alone beside `images`.
+    """B transitions, or sums of several.
 
-    action (B, A) in [-1, 1], reward (B,), mask (B,) which is 0 only at a true end, images {camera: (B, H, W, 3)
-    uint8} empty unless the encoders are trained.
+    state (B, S); views {camera: (B, H, W, 3) uint8, or (B, ...) float features of a frozen trunk}; action (B, A) in
+    [-1, 1]; reward (B,), discounted over the steps that it sums; discount (B,), that of the value behind them;
+    mask (B,), which is 0 only at a true end.
     """
 
-    inputs: Tensor
+    state: Tensor
+    views: Views
     action: Tensor
     reward: Tensor
+    discount: Tensor
     mask: Tensor
-    next_inputs: Tensor
-    images: dict[str, Tensor]
-    next_images: dict[str, Tensor]
+    next_state: Tensor
+    next_views: Views
 
     def __len__(self) -> int:
         return len(self.reward)
 
     def slices(self, count: int) -> list[Batch]:
         """`count` equal batches that lie end to end; the sampler gives each its share of demonstrations."""
-        return [self._slice(index, count) for index in range(count)]
-
-    def _slice(self, index: int, count: int) -> Batch:
         size = len(self) // count
-        part = slice(index * size, (index + 1) * size)
-        return Batch(
-            inputs=self.inputs[part],
-            action=self.action[part],
-            reward=self.reward[part],
-            mask=self.mask[part],
-            next_inputs=self.next_inputs[part],
-            images={camera: frames[part] for camera, frames in self.images.items()},
-            next_images={camera: frames[part] for camera, frames in self.next_images.items()},
-        )
+        return [self._slice(slice(index * size, (index + 1) * size)) for index in range(count)]
+
+    def _slice(self, part: slice) -> Batch:
+        def cut(value: Any) -> Any:
+            return {name: view[part] for name, view in value.items()} if isinstance(value, dict) else value[part]
+
+        return Batch(**{field.name: cut(getattr(self, field.name)) for field in fields(self)})

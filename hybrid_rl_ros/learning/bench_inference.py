@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 from hybrid_rl_ros.bench_result import bench_result, bench_row
-from hybrid_rl_ros.config import EncoderConfig, InferenceConfig, SacConfig
+from hybrid_rl_ros.config import Config, InferenceConfig
 from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, Observation, ObservationSpec, Specs, VectorSpec
 from hybrid_rl_ros.learning.acting import PolicyActor
 from hybrid_rl_ros.learning.bench_denoiser import denoiser_rows
 from hybrid_rl_ros.learning.policies.policy import Policy
+from hybrid_rl_ros.learning.policies.shape import shape_of
 from hybrid_rl_ros.learning.timing import interleaved, percentile_rows
 
 STATES, ACTIONS = 7, 4
@@ -69,7 +70,7 @@ def make_case(size: int | None) -> tuple[Policy, Observation]:
     rng = np.random.default_rng(0)
     images = {image.camera: rng.integers(0, 256, image.shape, dtype=np.uint8) for image in specs.observation.images}
     torch.manual_seed(0)
-    policy = Policy.build(specs, EncoderConfig().features, SacConfig().hidden, 'sac')
+    policy = Policy.build(specs, shape_of(Config(), 'sac'), 'sac')
     return policy, Observation(rng.uniform(-1, 1, STATES).astype(np.float32), images)
 
 

@@ -9,40 +9,29 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-import torch
 from torch import Tensor, nn
 
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.policies.policy import write_atomically
 
-Parts = Mapping[str, nn.Module | torch.optim.Optimizer]
+Parts = Mapping[str, nn.Module]
 KEPT = 2
 
 
 def flatten(parts: Parts) -> dict[str, Tensor]:
-    """Every parameter, buffer and optimiser moment under `<part>/<name>`."""
-    flat: dict[str, Tensor] = {}
-    for part, value in parts.items():
-        if isinstance(value, nn.Module):
-            flat |= {f'{part}/{name}': tensor.detach() for name, tensor in value.state_dict().items()}
-        else:
-            for index, moments in value.state_dict()['state'].items():
-                flat |= {f'{part}/{index}/{name}': torch.as_tensor(moment) for name, moment in moments.items()}
-    return flat
+    """Every parameter and buffer under `<part>/<name>`."""
+    return {
+        f'{part}/{name}': tensor.detach()
+        for part, module in parts.items()
+        for name, tensor in module.state_dict().items()
+    }
 
 
 def load_flat(parts: Parts, flat: Mapping[str, Tensor]) -> None:
     """The inverse of `flatten`. Raises RuntimeError or KeyError where the tensors do not fit."""
-    for part, value in parts.items():
+    for part, module in parts.items():
         own = {name.removeprefix(f'{part}/'): tensor for name, tensor in flat.items() if name.startswith(f'{part}/')}
-        if isinstance(value, nn.Module):
-            value.load_state_dict(own)
-            continue
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in own.items():
-            index, moment = name.split('/')
-            state.setdefault(int(index), {})[moment] = tensor.clone()
-        value.load_state_dict({'state': state, 'param_groups': value.state_dict()['param_groups']})
+        module.load_state_dict(own)
 
 
 def save_checkpoint(folder: Path, number: int, tensors: dict[str, Tensor], head: dict[str, Any]) -> None:

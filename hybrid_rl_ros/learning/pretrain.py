@@ -30,9 +30,7 @@ def pretrain(config: Config, specs: Specs, demos_folder: Path, run: Path) -> Pat
         require_same_specs(demos.specs, specs, str(demos_folder))
         if not demos.transitions:
             raise UserError(f'{demos_folder}: holds no transitions to learn from')
-        policy = clone_behaviour(
-            demos, config.bc, config.encoder, config.seed, resolve_device(config), _ProgressLines()
-        )
+        policy = clone_behaviour(demos, config, resolve_device(config), _ProgressLines())
     path = run / 'pretrained' / 'policy.safetensors'
     path.parent.mkdir(parents=True, exist_ok=True)
     policy.save(path)

@@ -2,44 +2,61 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
+from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.batch_reader import BatchReader
 from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.data.samples import n_step
 from hybrid_rl_ros.learning.batch import Batch
 from hybrid_rl_ros.learning.feature_cache import FeatureCache
 from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.policies.policy import normalised_actions
 
+Parts = dict[str, np.ndarray]
+
 
 class Source:
-    """One store with its cached inputs; `with_images` for encoders that are trained."""
+    """One store with its cached inputs, and its frames where the encoders' trunks are trained."""
 
-    def __init__(self, store: ReplayStore, encoders: Encoders, with_images: bool) -> None:
+    def __init__(self, store: ReplayStore, encoders: Encoders, config: Config) -> None:
         self.store = store
-        self.cache = FeatureCache(store, None if with_images else encoders)
-        self._reader = BatchReader(store) if with_images else None
+        frozen = config.encoder.mode == 'frozen'
+        self.cache = FeatureCache(store, encoders if frozen else None)
+        self._reader = None if frozen else BatchReader(store)
+        self._shift_px = config.encoder.random_shift_px
+        self._n_step, self._discount = config.sac.n_step, config.sac.discount
 
-    def parts(self, rows: np.ndarray, shift_px: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """What a batch is made of, for `rows` (B,)."""
-        after = self.store.next_rows(rows)
+    def parts(self, rows: np.ndarray, rng: np.random.Generator, before_sequence: int | None = None) -> Parts:
+        """What a batch is made of, for `rows` (B,), by the names of Batch's fields; views/<camera>."""
+        ahead = n_step(self.store, rows, self._n_step, self._discount, before_sequence, drawn=True)
         parts = {
-            'inputs': self.cache.inputs(rows),
+            'state': self.cache.states(rows),
             'action': normalised_actions(self.store.actions(rows), self.store.specs),
-            'reward': self.store.rewards(rows),
-            'mask': self.store.masks(rows),
-            'next_inputs': self.cache.inputs(after),
+            'reward': ahead.reward,
+            'discount': ahead.discount,
+            'mask': ahead.mask,
+            'next_state': self.cache.states(ahead.next_rows),
         }
-        if self._reader:
-            images, next_images = self._reader.frame_pairs(rows)
-            # Drawn independently for an observation and its successor.
-            for camera, frames in images.items():
-                parts[f'images/{camera}'] = _shifted(frames, shift_px, rng)
-            for camera, frames in next_images.items():
-                parts[f'next_images/{camera}'] = _shifted(frames, shift_px, rng)
+        for name, views in zip(('views', 'next_views'), self._views(rows, ahead.next_rows, rng)):
+            parts |= {f'{name}/{camera}': view for camera, view in views.items()}
         return parts
+
+    def _views(
+        self, rows: np.ndarray, after: np.ndarray, rng: np.random.Generator
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        if self._reader is None:
+            return self.cache.views(rows), self.cache.views(after)
+        images, next_images = self._reader.frame_pairs(rows, after)
+        # Drawn independently for an observation and its successor.
+        return (
+            {camera: _shifted(frames, self._shift_px, rng) for camera, frames in images.items()},
+            {camera: _shifted(frames, self._shift_px, rng) for camera, frames in next_images.items()},
+        )
 
 
 class SymmetricSampler:
@@ -49,11 +66,10 @@ class SymmetricSampler:
     demonstration from its first transition on, drawn as often as any other.
     """
 
-    def __init__(self, online: Source, demos: Source | None, batch: int, demo_ratio: float, shift_px: int) -> None:
+    def __init__(self, online: Source, demos: Source | None, batch: int, demo_ratio: float) -> None:
         self._online, self._demos = online, demos
         self._batch = batch
         self._from_demos = round(batch * demo_ratio)
-        self._shift_px = shift_px
 
     def sample(self, updates: int, before_sequence: int, rng: np.random.Generator, device: str) -> Batch:
         """The batches laid end to end; experience only from steps before `before_sequence`."""
@@ -61,7 +77,7 @@ class SymmetricSampler:
         interventions = self._online.store.intervention_transitions(before_sequence)
         from_demos = self._from_demos if self._demos or interventions else 0
         rows = self._online.store.sample_rows(updates * (self._batch - from_demos), rng, before_sequence)
-        halves = [self._online.parts(rows, self._shift_px, rng)]
+        halves = [self._online.parts(rows, rng, before_sequence)]
         if from_demos:
             halves.append(self._demonstrated(updates * from_demos, interventions, before_sequence, rng))
         joined = {}
@@ -73,7 +89,7 @@ class SymmetricSampler:
 
     def _demonstrated(
         self, count: int, interventions: int, before_sequence: int, rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
+    ) -> Parts:
         """`count` transitions drawn uniformly from the demonstrations and the person's own, together."""
         demonstrations = self._demos.store.transitions if self._demos else 0
         from_person = rng.binomial(count, interventions / (demonstrations + interventions)) if interventions else 0
@@ -81,10 +97,10 @@ class SymmetricSampler:
         if self._demos and count > from_person:
             self._demos.cache.catch_up(self._demos.store.sequence)
             rows = self._demos.store.sample_rows(count - from_person, rng)
-            drawn.append(self._demos.parts(rows, self._shift_px, rng))
+            drawn.append(self._demos.parts(rows, rng))
         if from_person:
             rows = self._online.store.sample_rows(from_person, rng, before_sequence, only_interventions=True)
-            drawn.append(self._online.parts(rows, self._shift_px, rng))
+            drawn.append(self._online.parts(rows, rng, before_sequence))
         if len(drawn) == 1:
             return drawn[0]
         # One after the other they would fill the first updates with the ones and the last with the others.
@@ -98,15 +114,11 @@ def _shifted(frames: np.ndarray, shift_px: int, rng: np.random.Generator) -> np.
 
 
 def _to_batch(parts: dict[str, torch.Tensor]) -> Batch:
-    def images(prefix: str) -> dict[str, torch.Tensor]:
-        return {name.removeprefix(prefix): value for name, value in parts.items() if name.startswith(prefix)}
-
-    return Batch(
-        inputs=parts['inputs'],
-        action=parts['action'],
-        reward=parts['reward'],
-        mask=parts['mask'],
-        next_inputs=parts['next_inputs'],
-        images=images('images/'),
-        next_images=images('next_images/'),
-    )
+    made: dict[str, Any] = {'views': {}, 'next_views': {}}
+    for name, value in parts.items():
+        field, separator, camera = name.partition('/')
+        if separator:
+            made[field][camera] = value
+        else:
+            made[field] = value
+    return Batch(**made)

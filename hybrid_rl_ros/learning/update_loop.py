@@ -68,15 +68,13 @@ class UpdateLoop:
         self._policy_path = run / 'policy.safetensors'
         torch.set_num_threads(config.train.torch_threads)
         self._device = resolve_device(config)
-        self.agent = SacAgent(specs, config.sac, config.encoder, config.seed, self._device)
+        self.agent = SacAgent(specs, config, self._device)
         pretrained = run / 'pretrained' / 'policy.safetensors'
-        if specs.observation.images and pretrained.exists():
+        if specs.observation.images and config.encoder.pretraining != 'none' and pretrained.exists():
             self.agent.use_encoders(Policy.load(pretrained))
-        online = Source(store, self.agent.encoders, self.agent.end_to_end)
-        demo_source = Source(demos, self.agent.encoders, self.agent.end_to_end) if demos else None
-        self._sampler = SymmetricSampler(
-            online, demo_source, config.sac.batch, config.sac.demo_ratio, config.encoder.random_shift_px
-        )
+        online = Source(store, self.agent.encoders, config)
+        demo_source = Source(demos, self.agent.encoders, config) if demos else None
+        self._sampler = SymmetricSampler(online, demo_source, config.sac.batch, config.sac.demo_ratio)
         self._rng = np.random.default_rng(config.seed)
         self._jobs: queue.Queue[Job | None] = queue.Queue()
         self._scheduled = 0  # steps of the store that have had their job

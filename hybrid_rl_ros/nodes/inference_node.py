@@ -16,6 +16,7 @@ from hybrid_rl_ros.data.specs import Observation
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.acting import PolicyActor, WarmUp
 from hybrid_rl_ros.learning.policies.chunk_executor import ChunkExecutor
+from hybrid_rl_ros.learning.policies.shape import shape_of
 from hybrid_rl_ros.ros.messages import NS_PER_S, pick, read_image, read_named_vector, write_named_vector
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.observation_subscriber import ObservationSubscriber
@@ -73,7 +74,7 @@ class InferenceNode(GraphNode):
                 raise UserError(f'{path}: no policy to run ({error.strerror}); train first') from None
             self.status.values['weights_sha256'] = self._actor.weights_sha256
         else:
-            self._actor.prepare(config.encoder.features, config.sac.hidden)
+            self._actor.prepare(shape_of(config, config.agent))
             cloned = self.run_dir / 'pretrained' / 'policy.safetensors'
             self._warm_up = WarmUp(self.specs, cloned, config.train.warm_up_noise, config.seed)
             self.create_subscription(UInt8MultiArray, 'policy/weights', self._on_weights, LATCHED)

@@ -10,6 +10,7 @@ from hybrid_rl_ros.data.specs import Observation
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.acting import WarmUp
 from hybrid_rl_ros.learning.policies.policy import Policy
+from hybrid_rl_ros.learning.policies.shape import PolicyShape
 
 SPECS = make_specs()
 OBSERVATION = Observation(np.array([0.3, -0.2], np.float32), {})
@@ -19,7 +20,7 @@ LOW, HIGH = np.array(SPECS.action.low), np.array(SPECS.action.high)
 @pytest.fixture
 def cloned(tmp_path):
     path = tmp_path / 'policy.safetensors'
-    Policy.build(SPECS, 8, [16], 'bc').save(path)
+    Policy.build(SPECS, PolicyShape(features=8, hidden=[16]), 'bc').save(path)
     return path
 
 

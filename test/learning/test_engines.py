@@ -15,9 +15,10 @@ from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.acting import PolicyActor
 from hybrid_rl_ros.learning.engines import onnx_runtime
 from hybrid_rl_ros.learning.policies.policy import Policy
+from hybrid_rl_ros.learning.policies.shape import PolicyShape
 
 MLP, TWO_CAMERAS = make_specs(states=7, actions=4), make_specs(states=7, actions=4, cameras=('front', 'wrist'))
-FEATURES, HIDDEN = 16, [64, 64]
+SHAPE = PolicyShape(features=16, hidden=[64, 64])
 EAGER, ONNX = InferenceConfig(engine='eager'), InferenceConfig(engine='onnx')
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 ENGINES = [pytest.param(ONNX, id='onnx'), pytest.param(InferenceConfig(device='cuda'), id='cuda', marks=needs_gpu)]
@@ -26,7 +27,7 @@ both_specs = pytest.mark.parametrize('specs', [MLP, TWO_CAMERAS], ids=['mlp', 't
 
 def make_policy(specs: Specs, seed: int) -> Policy:
     """Of weights that are all different, biases and gains too, with actions all over the range."""
-    policy = Policy.build(specs, FEATURES, HIDDEN, 'sac')
+    policy = Policy.build(specs, SHAPE, 'sac')
     generator = torch.Generator().manual_seed(seed)
     for parameter in policy.network.parameters():
         parameter.normal_(std=0.3, generator=generator)
@@ -46,7 +47,7 @@ def observations(specs: Specs, count: int = 10) -> list[Observation]:
 
 def make_actor(specs: Specs, config: InferenceConfig, deterministic: bool = True, seed: int = 3) -> PolicyActor:
     actor = PolicyActor(specs, config, seed, deterministic)
-    actor.prepare(FEATURES, HIDDEN)
+    actor.prepare(SHAPE)
     return actor
 
 
@@ -98,7 +99,7 @@ def test_the_graph_is_exported_once_for_an_architecture_and_again_for_another():
     for version in (1, 2):
         actor.use(make_policy(MLP, seed=version).to_bytes(version), 'test')
     assert actor.engine is prepared
-    other = Policy.build(MLP, FEATURES, [32], 'sac')
+    other = Policy.build(MLP, PolicyShape(features=16, hidden=[32]), 'sac')
     actor.use(other.to_bytes(3), 'test')
     assert actor.engine is not prepared
     observation = observations(MLP)[0]

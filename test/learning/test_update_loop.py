@@ -25,7 +25,8 @@ CONFIG = Config.model_validate(
     {
         'sac': {'hidden': [16, 16], 'batch': 16, 'updates_per_step': 2},
         'encoder': {'features': 8},
-        'train': {'warm_up_steps': 10, 'publish_every_steps': 5, 'checkpoint_every_steps': 15, 'replay_capacity': 200},
+        'train': {'warm_up_steps': 10, 'publish_every_steps': 5, 'checkpoint_every_steps': 15, 'replay_capacity': 200}
+        | {'compile': 'off'},
     }
 )
 
@@ -97,15 +98,15 @@ def test_every_update_slice_is_half_demonstrations_and_cached_features_equal_dir
         for number in range(45):
             online.append(make_step(number, reward=1.0))
             demos.append(make_step(number, reward=-1.0))
-        sources = [Source(store, agent.encoders, with_images=False) for store in (online, demos)]
-        sampler = SymmetricSampler(*sources, batch=16, demo_ratio=0.5, shift_px=0)
+        sources = [Source(store, agent.encoders, CONFIG) for store in (online, demos)]
+        sampler = SymmetricSampler(*sources, batch=16, demo_ratio=0.5)
         batch = sampler.sample(4, online.sequence, np.random.default_rng(0), 'cpu')
         assert all((part.reward < 0).sum() == 8 and len(part) == 16 for part in batch.slices(4))
         rows = online.valid_rows()
         images = {'front': torch.from_numpy(online.frames(rows)['front'])}
         with torch.no_grad():
             direct = agent.encoders(images, len(rows)).numpy()
-        assert np.allclose(sources[0].cache.inputs(rows)[:, 2:], direct, atol=1e-6)
+        assert np.allclose(sources[0].cache.views(rows)['front'], direct, atol=1e-6)
 
 
 def test_what_a_person_did_is_drawn_as_a_demonstration_too(tmp_path):
@@ -120,14 +121,14 @@ def test_what_a_person_did_is_drawn_as_a_demonstration_too(tmp_path):
             online.append(replace(make_step(number, reward=3.0 if by_hand else 1.0), intervention=by_hand))
         for number in range(45):
             demos.append(make_step(number, reward=-1.0))
-        sources = [Source(store, agent.encoders, with_images=False) for store in (online, demos)]
+        sources = [Source(store, agent.encoders, CONFIG) for store in (online, demos)]
         given = {}
         for name, (demonstrations, before) in {
             'both': (sources[1], 90),
             'person': (None, 90),
             'early': (None, 30),
         }.items():
-            sampler = SymmetricSampler(sources[0], demonstrations, batch=64, demo_ratio=0.75, shift_px=0)
+            sampler = SymmetricSampler(sources[0], demonstrations, batch=64, demo_ratio=0.75)
             given[name] = sampler.sample(50, before, np.random.default_rng(0), 'cpu')
         by_hand = online.intervention_transitions()
         # 48 of 64 are demonstrated; the other 16 hold the person's as often as the experience does.
@@ -147,14 +148,15 @@ def test_what_a_person_did_is_drawn_as_a_demonstration_too(tmp_path):
 def test_each_image_of_a_batch_is_of_its_own_transition(tmp_path, shift_px):
     """One source is read twice for a batch, for experience and for a person's share of the demonstrations."""
     agent = make_agent(SPECS)
+    config = Config.model_validate({'encoder': {'mode': 'end_to_end', 'random_shift_px': shift_px}})
     with ReplayStore.create(tmp_path / 'o', SPECS, 100) as online:
         for number in range(90):
             online.append(replace(make_step(number, reward=number), intervention=number % 3 == 0))
-        source = Source(online, agent.encoders, with_images=True)
-        sampler = SymmetricSampler(source, None, batch=16, demo_ratio=0.5, shift_px=shift_px)
+        source = Source(online, agent.encoders, config)
+        sampler = SymmetricSampler(source, None, batch=16, demo_ratio=0.5)
         batch = sampler.sample(4, 90, np.random.default_rng(0), 'cpu')
     inner = slice(shift_px, 32 - shift_px)
-    for arrival, image, next_image in zip(batch.reward, batch.images['front'], batch.next_images['front']):
+    for arrival, image, next_image in zip(batch.reward, batch.views['front'], batch.next_views['front']):
         for found, number in ((image, int(arrival) - 1), (next_image, int(arrival))):
             stored = make_step(number).observation.images['front']
             offsets = [(y, x) for y in range(2 * shift_px + 1) for x in range(2 * shift_px + 1)]

@@ -12,14 +12,14 @@ from hybrid_rl_ros.data.specs import Observation
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.acting import PolicyActor
 from hybrid_rl_ros.learning.policies.policy import Policy
-from hybrid_rl_ros.learning.policies.published import PublishedPolicy
+from hybrid_rl_ros.learning.policies.shape import PolicyShape
 
 SPECS = make_specs()
 OBSERVATION = Observation(np.array([0.3, -0.2], np.float32), {})
 
 
 def make_policy(specs=SPECS, hidden=(16,)) -> Policy:
-    return Policy.build(specs, 8, list(hidden), 'sac')
+    return Policy.build(specs, PolicyShape(features=8, hidden=list(hidden)), 'sac')
 
 
 @pytest.fixture
@@ -83,19 +83,6 @@ def test_weights_of_other_shapes_than_their_head_says_are_refused(actor, monkeyp
     policy, wider = make_policy(), make_policy(hidden=(17,))
     policy.network = wider.network
     assert 'shapes' in refused(actor, policy.to_bytes(6))
-
-
-def test_a_file_from_before_the_sum_is_still_read():
-    policy = make_policy()
-    data = policy.to_bytes(3)
-    length = int.from_bytes(data[:8], 'little')
-    header = data[8 : 8 + length].decode()
-    start = header.index(', \\"sha256\\"')
-    header = header[:start] + header[header.index('}"', start) :]
-    old = len(header.encode()).to_bytes(8, 'little') + header.encode() + data[8 + length :]
-    published = PublishedPolicy.read(old, 'old')
-    assert published.sha256 == policy.weights_sha256()
-    assert 'sha256' not in published.head
 
 
 def test_reading_a_policy_leaves_the_global_random_numbers_alone():

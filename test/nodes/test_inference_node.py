@@ -19,6 +19,7 @@ from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.learning.policies.policy import Policy
+from hybrid_rl_ros.learning.policies.shape import PolicyShape
 from hybrid_rl_ros.process_environment import node_environment
 from hybrid_rl_ros.ros.messages import NS_PER_S
 
@@ -53,7 +54,7 @@ def inference_node(run: Path, *settings: str) -> Iterator[tuple[Surroundings, su
 
 def make_policy(specs: Specs, seed: int = 1) -> Policy:
     """Acts all over the range and with next to no noise, so that an action tells whose it is."""
-    policy = Policy.build(specs, 8, [32, 32], 'sac')
+    policy = Policy.build(specs, PolicyShape(features=8, hidden=[32, 32]), 'sac')
     head = policy.network.actor.head
     head.weight.normal_(std=0.2, generator=torch.Generator().manual_seed(seed))
     head.bias[len(specs.action) :] = -100.0

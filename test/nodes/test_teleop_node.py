@@ -141,9 +141,9 @@ def test_a_gamepad_records_five_lifts_and_takes_one_back(pad: ScriptedPad, tmp_p
     def lift_until_one_is_kept() -> None:
         """In real time on a busy machine the script drops the cube now and then, as people do: it tries again."""
         while not kept():
-            dropped = counted('discarded_episodes')
+            judged = counted('discarded_episodes')
             lift()
-            pad.until(lambda: kept() == 1 or counted('discarded_episodes') > dropped)
+            pad.until(lambda judged=judged: kept() == 1 or counted('discarded_episodes') > judged)
 
     try:
         pad.until(lambda: node_status(work, 'teleop_node').get('counters', {}).get('released', 0) > 0)

@@ -1,4 +1,8 @@
-"""Soft actor-critic with demonstrations (Ball et al. 2023, RLPD; Luo et al. 2024, HIL-SERL)."""
+"""Soft actor-critic with demonstrations (Ball et al. 2023, RLPD; Luo et al. 2024, HIL-SERL).
+
+Every update is one pure function of tensors that changes parameters in place, so that it compiles into one graph; what
+is random in it is drawn before.
+"""
 
 from __future__ import annotations
 
@@ -6,83 +10,134 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value
 
-from hybrid_rl_ros.config import EncoderConfig, SacConfig
+from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.learning.agents.base import Metrics
 from hybrid_rl_ros.learning.batch import Batch
 from hybrid_rl_ros.learning.checkpoint import flatten, load_flat
-from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble
+from hybrid_rl_ros.learning.compiling import Compiled
+from hybrid_rl_ros.learning.networks.adam import Adam, Parameters
+from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble, Trunk, squashed
+from hybrid_rl_ros.learning.networks.value import ValueNetwork
 from hybrid_rl_ros.learning.policies.policy import Policy
+from hybrid_rl_ros.learning.policies.shape import shape_of
 
 
 class SacAgent:
-    """The agent; its encoders are frozen (inputs carry their features) or trained by the critic's loss."""
+    """E critics and a Gaussian actor on one set of encoders, which only the critics' loss trains, if anything does."""
 
-    def __init__(self, specs: Specs, config: SacConfig, encoder: EncoderConfig, seed: int, device: str) -> None:
-        torch.manual_seed(seed)
-        self.config = config
-        self.end_to_end = encoder.mode == 'end_to_end' and bool(specs.observation.images)
-        self.generator = torch.Generator(device).manual_seed(seed)
-        self._policy = Policy.build(specs, encoder.features, config.hidden, 'sac')
-        self.network = self._policy.network.requires_grad_(True).to(device)
-        self.encoders, self.actor = self.network.encoders, self.network.actor
-        self.encoders.requires_grad_(self.end_to_end)
-        self.critics = CriticEnsemble(config.critics, self.network.input_width, len(specs.action), config.hidden).to(
-            device
-        )
-        self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
-        self.target_encoders = copy.deepcopy(self.encoders).requires_grad_(False)
-        self.log_temperature = nn.Parameter(torch.tensor(config.initial_temperature, device=device).log())
-        self.target_entropy = config.target_entropy_per_dim * len(specs.action)
-        trained = [*self.critics.parameters(), *(self.encoders.parameters() if self.end_to_end else ())]
-        self.critic_optimiser = torch.optim.Adam(trained, config.learning_rate, fused=True)
-        self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), config.learning_rate, fused=True)
-        self.temperature_optimiser = torch.optim.Adam([self.log_temperature], config.learning_rate, fused=True)
+    def __init__(self, specs: Specs, config: Config, device: str) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.device = config.sac, device
+        self.precision = torch.bfloat16 if config.train.precision == 'bf16' else torch.float32
+        self.generator = torch.Generator(device).manual_seed(config.seed)
+        self._policy = Policy.build(specs, shape_of(config, 'sac'), 'sac')
+        network = self._policy.network.requires_grad_(True).to(device)
+        network.encoders.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network, self.encoders, self.actor = network, network.encoders, network.actor
+        if config.encoder.mode == 'frozen':
+            self.encoders.freeze_trunks()
+        trunk = Trunk(self.config.hidden, self.config.activation, self.config.critic_layer_norm)
+        critics = CriticEnsemble(self.config.critics, network.input_width, len(specs.action), trunk)
+        self.value = ValueNetwork(self.encoders, critics).to(device)
+        self.target_value = copy.deepcopy(self.value).requires_grad_(False)
+        self.log_temperature = torch.tensor(self.config.initial_temperature, device=device).log()
+        self.target_entropy = self.config.target_entropy_per_dim * len(specs.action)
+        self.critic_adam = Adam(_trained(self.value), self.config.learning_rate)
+        self.actor_adam = Adam(_trained(self.actor), self.config.learning_rate)
+        self.temperature_adam = Adam({'log_temperature': self.log_temperature}, self.config.learning_rate)
         self.updates = 0
+        self._update_critics = Compiled(self.update_critics, config.train.compile, device)
+        self._update_actor = Compiled(self.update_actor, config.train.compile, device)
 
     def use_encoders(self, policy: Policy) -> None:
         """Start from the encoders of another policy, such as the behaviour-cloned one."""
-        for encoders in (self.encoders, self.target_encoders):
+        for encoders in (self.encoders, self.target_value.encoders):
             encoders.load_state_dict(policy.network.encoders.state_dict())
 
     def update(self, batch: Batch, updates: int) -> Metrics:
         """`updates` critic updates on equal slices, with the actor's and temperature's in their ratio."""
         metrics: dict[str, Tensor] = {}
         for part in batch.slices(updates):
-            metrics |= self._update_critics(part)
+            metrics |= self._update_critics(part, self.draw_noise(part), self.draw_subset())
             self.updates += 1
             if self.updates % self.config.critic_updates_per_actor_update == 0:
-                metrics |= self._update_actor(part)
+                metrics |= self._update_actor(part, self.draw_noise(part))
         return {name: float(value) for name, value in metrics.items()}
 
-    def critic_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """TD error of every ensemble member: y = r + discount * mask * min over a random subset of targets."""
-        with torch.no_grad():
-            target = self.td_target(batch)
-        q = self.critics(self._inputs(self.encoders, batch.inputs, batch.images), batch.action)
-        return (q - target).square().mean(), {'q': q.mean()}
+    def update_critics(self, batch: Batch, noise: Tensor, subset: Tensor) -> dict[str, Tensor]:
+        """One step of all critics, and of the encoders if they are trained; the targets follow."""
+        target = self.td_target(batch, noise, subset)
+        parameters = _trained(self.value)
+        gradients, (_, metrics) = grad_and_value(self.critic_loss, has_aux=True)(parameters, batch, target)
+        self.critic_adam.step(parameters, gradients)
+        followers = dict(self.target_value.named_parameters())
+        for name, parameter in parameters.items():
+            followers[name].lerp_(parameter, self.config.tau)
+        return metrics
 
-    def td_target(self, batch: Batch) -> Tensor:
-        """(B,) bootstrapped value; a time limit bootstraps (mask 1), a true end does not (mask 0)."""
-        next_inputs = self._inputs(self.target_encoders, batch.next_inputs, batch.next_images)
-        next_action, next_log_prob = self.actor.sample(next_inputs, self.generator)
-        next_q = random_subset_min(
-            self.target_critics(next_inputs, next_action), self.config.critic_subset, self.generator
-        )
+    def td_target(self, batch: Batch, noise: Tensor, subset: Tensor) -> Tensor:
+        """(B,) reward and bootstrapped value; a time limit bootstraps (mask 1), a true end does not (mask 0)."""
+        with self._autocast():
+            # The actor looks through the target's encoders too: one pass over the next images instead of two.
+            next_inputs = self.target_value.inputs(batch.next_state, batch.next_views)
+            next_action, next_log_prob = self.actor.sample(next_inputs, noise)
+            next_q = self.target_value.critics(next_inputs, next_action).float()
+        next_q = next_q[subset].min(0).values
         if self.config.entropy_backup:
             next_q = next_q - self.log_temperature.exp() * next_log_prob
-        return batch.reward + self.config.discount * batch.mask * next_q
+        return batch.reward + batch.discount * batch.mask * next_q
 
-    def actor_loss(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Temperature-weighted log-probability less the mean value; also the (B,) log-probabilities."""
-        action, log_prob = self.actor.sample(inputs, self.generator)
-        value = self.critics(inputs, action).mean(0)
-        return (self.log_temperature.exp().detach() * log_prob - value).mean(), log_prob.detach()
+    def critic_loss(self, parameters: Parameters, batch: Batch, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean squared TD error of every member of the ensemble."""
+        with self._autocast():
+            q = functional_call(self.value, parameters, (batch.state, batch.views, batch.action)).float()
+        error = q - target
+        loss = error.square().mean()
+        metrics = {'critic_loss': loss, 'q': q.mean(), 'target': target.mean(), 'td_error': error.abs().mean()}
+        return loss, {name: value.detach() for name, value in metrics.items()}
 
-    def temperature_loss(self, log_prob: Tensor) -> Tensor:
-        """Falls while the entropy is above its target, rises while it is below."""
+    def update_actor(self, batch: Batch, noise: Tensor) -> dict[str, Tensor]:
+        """One step of the actor and one of the temperature."""
+        with self._autocast():
+            inputs = self.value.inputs(batch.state, batch.views)
+        parameters = _trained(self.actor)
+        gradients, (loss, (action, log_prob)) = grad_and_value(self.actor_loss, has_aux=True)(parameters, inputs, noise)
+        self.actor_adam.step(parameters, gradients)
+        temperature = {'log_temperature': self.log_temperature}
+        gradient = self.temperature_gradient(log_prob)
+        self.temperature_adam.step(temperature, {'log_temperature': gradient})
+        return {
+            'actor_loss': loss,
+            'entropy': -log_prob.mean(),
+            'temperature': self.log_temperature.exp(),
+            'action_saturation': (action.abs() > 0.99).float().mean(),
+        }
+
+    def actor_loss(self, parameters: Parameters, inputs: Tensor, noise: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Temperature-weighted log-probability less the mean value; also the actions and their log-probabilities."""
+        with self._autocast():
+            mean, log_std = functional_call(self.actor, parameters, (inputs,))
+            action, log_prob = squashed(mean, log_std, noise)
+            value = self.value.critics(inputs, action).float().mean(0)
+        loss = (self.log_temperature.exp() * log_prob - value).mean()
+        return loss, (action.detach(), log_prob.detach())
+
+    def temperature_gradient(self, log_prob: Tensor) -> Tensor:
+        """Of temperature * (entropy - target): it falls while the entropy is above its target."""
         return self.log_temperature.exp() * (-log_prob.mean() - self.target_entropy)
+
+    def draw_noise(self, batch: Batch) -> Tensor:
+        return torch.randn(batch.action.shape, generator=self.generator, device=self.device)
+
+    def draw_subset(self) -> Tensor:
+        """Members of the ensemble, without replacement; all of them in order if the target is their common least."""
+        members, subset = self.config.critics, self.config.critic_subset
+        if subset == members:
+            return torch.arange(members, device=self.device)
+        return torch.randperm(members, generator=self.generator, device=self.device)[:subset]
 
     def policy(self) -> Policy:
         self._policy = Policy(self.network, self._policy.specs, self._policy._head)
@@ -91,69 +146,30 @@ class SacAgent:
 
     def state_dict(self) -> dict[str, Tensor]:
         return flatten(self._parts()) | {
-            'log_temperature': self.log_temperature.detach(),
+            'log_temperature': self.log_temperature.clone(),
             'updates': torch.tensor(self.updates),
             'generator': self.generator.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         load_flat(self._parts(), state)
-        with torch.no_grad():
-            self.log_temperature.copy_(state['log_temperature'])
+        self.log_temperature.copy_(state['log_temperature'])
         self.updates = int(state['updates'])
         self.generator.set_state(state['generator'])
 
-    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+    def _parts(self) -> dict[str, nn.Module]:
         return {
             'network': self.network,
-            'critics': self.critics,
-            'target_critics': self.target_critics,
-            'target_encoders': self.target_encoders,
-            'critic_optimiser': self.critic_optimiser,
-            'actor_optimiser': self.actor_optimiser,
-            'temperature_optimiser': self.temperature_optimiser,
+            'critics': self.value.critics,
+            'target_value': self.target_value,
+            'critic_adam': self.critic_adam,
+            'actor_adam': self.actor_adam,
+            'temperature_adam': self.temperature_adam,
         }
 
-    def _update_critics(self, batch: Batch) -> dict[str, Tensor]:
-        loss, metrics = self.critic_loss(batch)
-        self.critic_optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.critic_optimiser.step()
-        _follow(self.target_critics, self.critics, self.config.tau)
-        if self.end_to_end:
-            _follow(self.target_encoders, self.encoders, self.config.tau)
-        return {'critic_loss': loss.detach(), **{name: value.detach() for name, value in metrics.items()}}
-
-    def _update_actor(self, batch: Batch) -> dict[str, Tensor]:
-        # The actor learns on the critic's features and never shapes them.
-        with torch.no_grad():
-            inputs = self._inputs(self.encoders, batch.inputs, batch.images)
-        loss, log_prob = self.actor_loss(inputs)
-        # Only the actor's gradient: backward() would also work out the critics', which nobody uses.
-        parameters = list(self.actor.parameters())
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters)):
-            parameter.grad = gradient
-        self.actor_optimiser.step()
-        temperature_loss = self.temperature_loss(log_prob)
-        self.temperature_optimiser.zero_grad(set_to_none=True)
-        temperature_loss.backward()
-        self.temperature_optimiser.step()
-        temperature = self.log_temperature.detach().exp()
-        return {'actor_loss': loss.detach(), 'entropy': -log_prob.mean(), 'temperature': temperature}
-
-    def _inputs(self, encoders: nn.Module, inputs: Tensor, images: dict[str, Tensor]) -> Tensor:
-        if not self.end_to_end:
-            return inputs
-        return torch.cat([inputs, encoders(images, len(inputs))], dim=-1)
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device, self.precision, enabled=self.precision != torch.float32)
 
 
-def random_subset_min(q: Tensor, subset: int, generator: torch.Generator | None) -> Tensor:
-    """(E, B) to (B,): the smallest of `subset` members, drawn without replacement."""
-    if subset < len(q):
-        q = q[torch.randperm(len(q), generator=generator, device=q.device)[:subset]]
-    return q.min(0).values
-
-
-@torch.no_grad()
-def _follow(target: nn.Module, source: nn.Module, tau: float) -> None:
-    torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), tau)
+def _trained(module: nn.Module) -> Parameters:
+    return {name: value for name, value in module.named_parameters() if value.requires_grad}

@@ -1,8 +1,9 @@
-"""LayerNorm + tanh networks: the Gaussian actor and the batched ensemble of critics."""
+"""Networks of linear layers: the Gaussian actor and the batched ensemble of critics."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -12,21 +13,34 @@ MIN_LOG_STD = math.log(1e-5)
 MAX_LOG_STD = math.log(5.0)
 
 
-def trunk(inputs: int, hidden: list[int]) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for width in hidden:
-        layers += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.Tanh()]
-        inputs = width
-    return nn.Sequential(*layers)
+ACTIVATIONS: dict[str, type[nn.Module]] = {'tanh': nn.Tanh, 'relu': nn.ReLU}
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """Hidden layers: their widths, and what follows each."""
+
+    hidden: list[int]
+    activation: str = 'tanh'
+    layer_norm: bool = True
+
+    def build(self, inputs: int) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        for width in self.hidden:
+            layers.append(nn.Linear(inputs, width))
+            layers += [nn.LayerNorm(width)] if self.layer_norm else []
+            layers.append(ACTIVATIONS[self.activation]())
+            inputs = width
+        return nn.Sequential(*layers)
 
 
 class GaussianActor(nn.Module):
     """A tanh-squashed Gaussian over normalised actions in [-1, 1]; input (B, D)."""
 
-    def __init__(self, inputs: int, actions: int, hidden: list[int]) -> None:
+    def __init__(self, inputs: int, actions: int, trunk: Trunk) -> None:
         super().__init__()
-        self.trunk = trunk(inputs, hidden)
-        self.head = nn.Linear(hidden[-1], 2 * actions)
+        self.trunk = trunk.build(inputs)
+        self.head = nn.Linear(trunk.hidden[-1], 2 * actions)
         nn.init.uniform_(self.head.weight, -1e-2, 1e-2)
         nn.init.zeros_(self.head.bias)
 
@@ -38,22 +52,29 @@ class GaussianActor(nn.Module):
     def mode(self, inputs: Tensor) -> Tensor:
         return torch.tanh(self(inputs)[0])
 
-    def sample(self, inputs: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """(B, A) action and (B,) its log-probability, by reparametrisation."""
+    def sample(self, inputs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, A) action for standard normal `noise` (B, A), and (B,) its log-probability, by reparametrisation."""
         mean, log_std = self(inputs)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-        unsquashed = mean + log_std.exp() * noise
-        log_prob = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
-        # log(1 - tanh(x)^2) in a form that does not underflow for large |x|.
-        log_prob = log_prob - 2.0 * (math.log(2.0) - unsquashed - F.softplus(-2.0 * unsquashed))
-        return torch.tanh(unsquashed), log_prob.sum(-1)
+        return squashed(mean, log_std, noise)
+
+
+def squashed(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Action (B, A) and log-probability (B,) of a tanh-squashed Gaussian whose standard normal draw is `noise`."""
+    mean, log_std = mean.float(), log_std.float()
+    unsquashed = mean + log_std.exp() * noise
+    log_prob = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
+    # log(1 - tanh(x)^2) in a form that does not underflow for large |x|.
+    log_prob = log_prob - 2.0 * (math.log(2.0) - unsquashed - F.softplus(-2.0 * unsquashed))
+    return torch.tanh(unsquashed), log_prob.sum(-1)
 
 
 class CriticEnsemble(nn.Module):
     """E independent critics evaluated as one: (B, D) inputs and (B, A) actions to (E, B) values."""
 
-    def __init__(self, members: int, inputs: int, actions: int, hidden: list[int]) -> None:
+    def __init__(self, members: int, inputs: int, actions: int, trunk: Trunk) -> None:
         super().__init__()
+        hidden = trunk.hidden
+        self.activation = ACTIVATIONS[trunk.activation]()
         widths = [inputs + actions, *hidden]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
@@ -63,14 +84,16 @@ class CriticEnsemble(nn.Module):
             bound = 1.0 / math.sqrt(fan_in)
             self.weights.append(nn.Parameter(torch.empty(members, fan_in, fan_out).uniform_(-bound, bound)))
             self.biases.append(nn.Parameter(torch.zeros(members, 1, fan_out)))
-        for width in hidden:
+        for width in hidden if trunk.layer_norm else ():
             self.gains.append(nn.Parameter(torch.ones(members, 1, width)))
             self.offsets.append(nn.Parameter(torch.zeros(members, 1, width)))
 
     def forward(self, inputs: Tensor, actions: Tensor) -> Tensor:
         x = torch.cat([inputs, actions], dim=-1)
         hidden = x.expand(self.weights[0].shape[0], *x.shape)
-        for layer, (gain, offset) in enumerate(zip(self.gains, self.offsets)):
+        for layer in range(len(self.weights) - 1):
             hidden = torch.baddbmm(self.biases[layer], hidden, self.weights[layer])
-            hidden = torch.tanh(F.layer_norm(hidden, hidden.shape[-1:]) * gain + offset)
+            if len(self.gains):
+                hidden = F.layer_norm(hidden, hidden.shape[-1:]) * self.gains[layer] + self.offsets[layer]
+            hidden = self.activation(hidden)
         return torch.baddbmm(self.biases[-1], hidden, self.weights[-1]).squeeze(-1)

@@ -13,29 +13,32 @@ from torch import Tensor, nn
 from hybrid_rl_ros.data.specs import Observation, Specs
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.networks.encoder import Encoders
-from hybrid_rl_ros.learning.networks.mlp import GaussianActor
+from hybrid_rl_ros.learning.networks.mlp import GaussianActor, Trunk
 from hybrid_rl_ros.learning.policies.published import (
     BAD_BYTES,
     PublishedPolicy,
     architecture_of,
     not_a_policy,
+    shape_in,
     weights_sha256,
     write_published,
 )
+from hybrid_rl_ros.learning.policies.shape import PolicyShape
 
 
 class PolicyNetwork(nn.Module):
     """Encoders and actor: normalised state (B, S) and images to normalised actions (B, A)."""
 
-    def __init__(self, specs: Specs, features: int, hidden: list[int]) -> None:
+    def __init__(self, specs: Specs, shape: PolicyShape) -> None:
         super().__init__()
-        self.encoders = Encoders(specs.observation.images, features)
+        self.encoders = Encoders(specs.observation.images, shape)
         self.input_width = len(specs.observation.state) + self.encoders.width
-        self.actor = GaussianActor(self.input_width, len(specs.action), hidden)
+        trunk = Trunk(shape.hidden, shape.activation, shape.layer_norm)
+        self.actor = GaussianActor(self.input_width, len(specs.action), trunk)
 
-    def inputs(self, state: Tensor, images: dict[str, Tensor]) -> Tensor:
+    def inputs(self, state: Tensor, views: dict[str, Tensor]) -> Tensor:
         """(B, D): the state beside the cameras' features."""
-        return torch.cat([state, self.encoders(images, len(state))], dim=-1)
+        return torch.cat([state, self.encoders(views, len(state))], dim=-1)
 
 
 class Policy:
@@ -48,10 +51,9 @@ class Policy:
         self._head = head
 
     @classmethod
-    def build(cls, specs: Specs, features: int, hidden: list[int], kind: str) -> Policy:
+    def build(cls, specs: Specs, shape: PolicyShape, kind: str) -> Policy:
         """With fresh weights."""
-        head: dict[str, object] = {'kind': kind, 'features': features, 'hidden': hidden}
-        return cls(PolicyNetwork(specs, features, hidden), specs, head)
+        return cls(PolicyNetwork(specs, shape), specs, {'kind': kind, **shape.model_dump(mode='json')})
 
     @property
     def kind(self) -> str:
@@ -70,7 +72,10 @@ class Policy:
         images = {camera: torch.from_numpy(np.ascontiguousarray(im))[None] for camera, im in observation.images.items()}
         inputs = self.network.inputs(state, images)
         actor = self.network.actor
-        action = actor.mode(inputs) if deterministic else actor.sample(inputs, generator)[0]
+        if deterministic:
+            action = actor.mode(inputs)
+        else:
+            action, _ = actor.sample(inputs, torch.randn(1, len(self.specs.action), generator=generator))
         return self.specs.action.denormalise(action.numpy())
 
     def weights_sha256(self) -> str:
@@ -93,7 +98,7 @@ class Policy:
         try:
             # On no device and so without the work of drawing first weights.
             with torch.device('meta'):
-                policy = cls.build(published.specs, head['features'], head['hidden'], head['kind'])
+                policy = cls.build(published.specs, shape_in(head), head['kind'])
             # Cloned into aligned memory: a matrix product may round differently from one alignment to another.
             weights = {name: tensor.clone() for name, tensor in published.weights.items()}
             policy.network.load_state_dict(weights, assign=True)

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.learning.policies.shape import PolicyShape
 
-FORMAT = 1
+FORMAT = 2
 # What reading and building from bytes of any content may raise.
 BAD_BYTES = (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, SafetensorError)
 
@@ -44,8 +45,7 @@ class PublishedPolicy:
             if head['format'] != FORMAT:
                 raise ValueError(f'format {head["format"]}, expected {FORMAT}')
             sha256 = weights_sha256(weights)
-            # Files of earlier versions carry no sum.
-            if (expected := head.pop('sha256', None)) and expected != _sum_of(head, sha256):
+            if head.pop('sha256') != _sum_of(head, sha256):
                 raise ValueError('its SHA-256 is not the one it was written with')
             specs, version = Specs.model_validate(head['specs']), int(head['version'])
             if not 0 <= version < 2**32 or any(tensor.dtype != torch.float32 for tensor in weights.values()):
@@ -60,7 +60,7 @@ class PublishedPolicy:
 
 
 def write_published(head: Mapping[str, Any], weights: Mapping[str, Tensor]) -> bytes:
-    """`head`: kind, features, hidden, version and specs, as JSON has them."""
+    """`head`: kind, the shape, version and specs, as JSON has them."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in weights.items()}
     summed = {**head, 'format': FORMAT}
     summed['sha256'] = _sum_of(summed, weights_sha256(tensors))
@@ -68,7 +68,12 @@ def write_published(head: Mapping[str, Any], weights: Mapping[str, Tensor]) -> b
 
 
 def architecture_of(head: Mapping[str, Any], specs: Specs) -> str:
-    return json.dumps([head['features'], head['hidden'], specs.model_dump(mode='json')])
+    return json.dumps([shape_in(head).model_dump(mode='json'), specs.model_dump(mode='json')])
+
+
+def shape_in(head: Mapping[str, Any]) -> PolicyShape:
+    """Raises ValueError for what is no shape."""
+    return PolicyShape.model_validate({name: head[name] for name in PolicyShape.model_fields if name in head})
 
 
 def not_a_policy(where: str, error: object) -> UserError:

@@ -1,0 +1,24 @@
+"""The critics on top of the encoders: what the temporal-difference loss trains as one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hybrid_rl_ros.learning.networks.encoder import Encoders
+from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble
+
+
+class ValueNetwork(nn.Module):
+    """State (B, S), views and action (B, A) to (E, B) values."""
+
+    def __init__(self, encoders: Encoders, critics: CriticEnsemble) -> None:
+        super().__init__()
+        self.encoders, self.critics = encoders, critics
+
+    def inputs(self, state: Tensor, views: dict[str, Tensor]) -> Tensor:
+        """(B, D): the state beside the cameras' features."""
+        return torch.cat([state, self.encoders(views, len(state))], dim=-1)
+
+    def forward(self, state: Tensor, views: dict[str, Tensor], action: Tensor) -> Tensor:
+        return self.critics(self.inputs(state, views), action)
