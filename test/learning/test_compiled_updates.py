@@ -24,8 +24,9 @@ def make_agent(how: str, precision: str = 'fp32', mode: str = 'end_to_end') -> S
 
 
 @pytest.fixture(autouse=True)
-def compiling() -> Iterator[None]:
+def compiling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The other tests run without."""
+    monkeypatch.delenv('TORCHDYNAMO_DISABLE', raising=False)
     with torch._dynamo.config.patch(disable=False):
         yield
 
