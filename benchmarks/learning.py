@@ -154,15 +154,19 @@ def keep(benchmark: Benchmark, agent: str, variant: Variant, command: str, resul
     path = benchmark.results(agent, variant)
     seeds = json.loads(path.read_text())['seeds'] if path.exists() else []
     seeds = sorted([s for s in seeds if s['seed'] != result['seed']] + [result], key=lambda s: s['seed'])
-    commit = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=ROOT, capture_output=True, text=True, check=True)
     header = {
         'task': benchmark.task,
         'agent': agent,
         'variant': variant.name,
         'command': command,
-        'commit': commit.stdout.strip(),
+        'commit': commit(),
     }
     path.write_text(json.dumps({**header, 'seeds': seeds}) + '\n')
+
+
+def commit() -> str:
+    done = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def write_tables() -> None:

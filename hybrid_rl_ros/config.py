@@ -138,6 +138,18 @@ _SAC_PRESETS: dict[str, dict[str, Any]] = {
         'updates_per_step': 4,
         'critic_updates_per_actor_update': 4,
     },
+    # Haarnoja et al. 2018, as Stable-Baselines3 has it; no demonstrations.
+    'sac': {
+        'activation': 'relu',
+        'actor_layer_norm': False,
+        'discount': 0.99,
+        'initial_temperature': 1.0,
+        'target_entropy_per_dim': -1.0,
+        'entropy_backup': True,
+        'batch': 256,
+        'demo_ratio': 0.0,
+        'updates_per_step': 1,
+    },
     'hil_serl': {'discount': 0.97, 'batch': 256, 'updates_per_step': 4, 'critic_updates_per_actor_update': 2},
 }
 
@@ -145,7 +157,7 @@ _SAC_PRESETS: dict[str, dict[str, Any]] = {
 class SacConfig(Section):
     """SAC with demonstrations (RLPD, HIL-SERL); defaults are the calibrated ones."""
 
-    preset: Literal['rlpd', 'serl', 'hil_serl'] | None = Field(
+    preset: Literal['rlpd', 'serl', 'hil_serl', 'sac'] | None = Field(
         None, description='values as published, under the ones that are set here'
     )
     hidden: list[int] = [256, 256]
@@ -248,7 +260,10 @@ class Config(Section):
     """Everything one run is made of."""
 
     task: Literal['reach', 'push', 'lift', 'peg_insert', 'gymnasium'] = 'lift'
-    agent: Literal['sac', 'bc'] = 'sac'
+    agent: str = Field(
+        'sac', pattern=r'^(sac|bc|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$', description='sac, bc, or module:Class of your own'
+    )
+    agent_settings: dict[str, Any] = Field({}, description='for an agent of your own, which checks them')
     seed: int = Field(1, ge=0)
     control_rate_hz: float = Field(10.0, gt=0, le=100)
     clock: Literal['lockstep', 'realtime'] = 'lockstep'
@@ -285,6 +300,8 @@ class Config(Section):
                 f'safety.action_timeout_s ({self.safety.action_timeout_s:g}) must be at least {shortest_s:g} '
                 f'at control_rate_hz {self.control_rate_hz:g}, or the arm holds between two actions'
             )
+        if self.agent_settings and ':' not in self.agent:
+            raise ValueError(f'agent_settings are for agents of your own (module:Class); {self.agent} has a section')
         if self.clock == 'lockstep' and self.sim is None:
             raise ValueError('clock: lockstep needs a simulation; a real robot runs with clock: realtime')
         for name, camera in self.observation.cameras.items():

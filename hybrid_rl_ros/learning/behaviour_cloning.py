@@ -42,4 +42,4 @@ def clone_behaviour(demos: ReplayStore, config: Config, device: str, progress: P
         optimiser.step()
         schedule.step()
         progress(update + 1, bc.updates, float(loss.detach()))
-    return Policy(network.to('cpu'), specs, policy._head, version=1)
+    return Policy(network.to('cpu'), specs, policy.head, version=1)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from hybrid_rl_ros.config import Config
+from hybrid_rl_ros.config import EncoderConfig
 from hybrid_rl_ros.data.batch_reader import BatchReader
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.samples import n_step
+from hybrid_rl_ros.learning.agents.base import Sampling
 from hybrid_rl_ros.learning.batch import Batch
 from hybrid_rl_ros.learning.feature_cache import FeatureCache
 from hybrid_rl_ros.learning.networks.augment import random_shift
@@ -23,13 +24,13 @@ Parts = dict[str, np.ndarray]
 class Source:
     """One store with its cached inputs, and its frames where the encoders' trunks are trained."""
 
-    def __init__(self, store: ReplayStore, encoders: Encoders, config: Config) -> None:
+    def __init__(self, store: ReplayStore, encoders: Encoders, config: EncoderConfig, sampling: Sampling) -> None:
         self.store = store
-        frozen = config.encoder.mode == 'frozen'
+        frozen = config.mode == 'frozen'
         self.cache = FeatureCache(store, encoders if frozen else None)
         self._reader = None if frozen else BatchReader(store)
-        self._shift_px = config.encoder.random_shift_px
-        self._n_step, self._discount = config.sac.n_step, config.sac.discount
+        self._shift_px = config.random_shift_px
+        self._n_step, self._discount = sampling.n_step, sampling.discount
 
     def parts(self, rows: np.ndarray, rng: np.random.Generator, before_sequence: int | None = None) -> Parts:
         """What a batch is made of, for `rows` (B,), by the names of Batch's fields; views/<camera>."""

@@ -21,7 +21,7 @@ import torch
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs
-from hybrid_rl_ros.learning.agents.sac import SacAgent
+from hybrid_rl_ros.learning.agents.choice import make_agent
 from hybrid_rl_ros.learning.checkpoint import load_newest_checkpoint, save_checkpoint
 from hybrid_rl_ros.learning.policies.policy import Policy, write_atomically
 from hybrid_rl_ros.learning.sampler import Source, SymmetricSampler
@@ -68,13 +68,14 @@ class UpdateLoop:
         self._policy_path = run / 'policy.safetensors'
         torch.set_num_threads(config.train.torch_threads)
         self._device = resolve_device(config)
-        self.agent = SacAgent(specs, config, self._device)
+        self.agent = make_agent(specs, config, self._device)
         pretrained = run / 'pretrained' / 'policy.safetensors'
         if specs.observation.images and config.encoder.pretraining != 'none' and pretrained.exists():
             self.agent.use_encoders(Policy.load(pretrained))
-        online = Source(store, self.agent.encoders, config)
-        demo_source = Source(demos, self.agent.encoders, config) if demos else None
-        self._sampler = SymmetricSampler(online, demo_source, config.sac.batch, config.sac.demo_ratio)
+        sampling = self.agent.sampling
+        sources = [Source(s, self.agent.encoders, config.encoder, sampling) if s else None for s in (store, demos)]
+        assert sources[0] is not None
+        self._sampler = SymmetricSampler(sources[0], sources[1], sampling.batch, sampling.demo_ratio)
         self._rng = np.random.default_rng(config.seed)
         self._jobs: queue.Queue[Job | None] = queue.Queue()
         self._scheduled = 0  # steps of the store that have had their job
@@ -127,7 +128,7 @@ class UpdateLoop:
         return Job(
             before_sequence=self._scheduled,
             env_steps=steps,
-            updates=self._config.sac.updates_per_step if learning else 0,
+            updates=self.agent.sampling.updates_per_step if learning else 0,
             publish=learning and (steps - train.warm_up_steps) % train.publish_every_steps == 0,
             checkpoint=completes and steps % train.checkpoint_every_steps == 0,
         )
@@ -144,7 +145,7 @@ class UpdateLoop:
     def _next_job(self) -> Job | None:
         if not self._free:
             return self._jobs.get()
-        train, ratio = self._config.train, self._config.sac.updates_per_step
+        train, ratio = self._config.train, self.agent.sampling.updates_per_step
         while not self._stopping.is_set():
             try:
                 return self._jobs.get_nowait()

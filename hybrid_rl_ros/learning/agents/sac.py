@@ -14,7 +14,7 @@ from torch.func import functional_call, grad_and_value
 
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.specs import Specs
-from hybrid_rl_ros.learning.agents.base import Metrics
+from hybrid_rl_ros.learning.agents.base import Metrics, Sampling
 from hybrid_rl_ros.learning.batch import Batch
 from hybrid_rl_ros.learning.checkpoint import flatten, load_flat
 from hybrid_rl_ros.learning.compiling import Compiled
@@ -31,6 +31,8 @@ class SacAgent:
     def __init__(self, specs: Specs, config: Config, device: str) -> None:
         torch.manual_seed(config.seed)
         self.config, self.device = config.sac, device
+        names = ('batch', 'demo_ratio', 'updates_per_step', 'discount', 'n_step')
+        self.sampling = Sampling(**{name: getattr(config.sac, name) for name in names})
         self.precision = torch.bfloat16 if config.train.precision == 'bf16' else torch.float32
         self.generator = torch.Generator(device).manual_seed(config.seed)
         self._policy = Policy.build(specs, shape_of(config, 'sac'), 'sac')
@@ -140,7 +142,7 @@ class SacAgent:
         return torch.randperm(members, generator=self.generator, device=self.device)[:subset]
 
     def policy(self) -> Policy:
-        self._policy = Policy(self.network, self._policy.specs, self._policy._head)
+        self._policy = Policy(self.network, self._policy.specs, self._policy.head)
         self._policy.network.to('cpu')
         return self._policy
 

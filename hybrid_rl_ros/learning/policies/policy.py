@@ -48,7 +48,7 @@ class Policy:
         self.network = copy.deepcopy(network).requires_grad_(False)
         self.specs = specs
         self.version = version
-        self._head = head
+        self.head = head
 
     @classmethod
     def build(cls, specs: Specs, shape: PolicyShape, kind: str) -> Policy:
@@ -57,11 +57,11 @@ class Policy:
 
     @property
     def kind(self) -> str:
-        return str(self._head['kind'])
+        return str(self.head['kind'])
 
     @property
     def architecture(self) -> str:
-        return architecture_of(self._head, self.specs)
+        return architecture_of(self.head, self.specs)
 
     @torch.inference_mode()
     def act(
@@ -83,7 +83,7 @@ class Policy:
 
     def to_bytes(self, version: int | None = None) -> bytes:
         version = self.version if version is None else version
-        head = {**self._head, 'version': version, 'specs': self.specs.model_dump(mode='json')}
+        head = {**self.head, 'version': version, 'specs': self.specs.model_dump(mode='json')}
         return write_published(head, self.network.state_dict())
 
     @classmethod
