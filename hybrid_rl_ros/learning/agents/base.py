@@ -13,7 +13,12 @@ Metrics = dict[str, float]
 
 
 class Agent(Protocol):
-    """`update` learns from `updates` batches laid end to end; `state_dict` is flat, tensors only."""
+    """`update` learns from `updates` batches laid end to end; `state_dict` is flat, tensors only.
+
+    `updates` counts what the weights have had; it goes back with them.
+    """
+
+    updates: int
 
     def update(self, batch: Batch, updates: int) -> Metrics: ...
 
