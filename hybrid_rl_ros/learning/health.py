@@ -77,10 +77,10 @@ class Health:
         self.rollbacks, self._largest_reward = int(head.get('rollbacks', 0)), float(head.get('largest_reward', 0.0))
 
     def _complaint(self, metrics: Metrics) -> str:
+        reward = metrics.get('largest_reward', 0.0)
         for name, value in metrics.items():
             if not math.isfinite(value):
-                return f'{name} is {value}'
-        reward = metrics.get('largest_reward', 0.0)
+                return f'{name} is {value}' + (f' with rewards up to {reward:.3g}' if reward else '')
         if self._largest_reward and reward > REWARD_JUMP * max(self._largest_reward, self._usual_reward):
             return f'a reward of {reward:.3g} was drawn, where the largest before was {self._largest_reward:.3g}'
         allowed = self._largest_value(max(reward, self._largest_reward), metrics)

@@ -41,7 +41,7 @@ def poisoned(**fields: float) -> Batch:
 @pytest.mark.parametrize(
     ('fields', 'seen'),
     [
-        ({'reward': 1e30}, 'critic_loss is inf'),
+        ({'reward': 1e30}, 'critic_loss is inf with rewards up to 1e+30'),
         ({'reward': float('nan')}, 'is nan'),
         ({'state': float('nan')}, 'is nan'),
         ({'reward': 1e6}, 'a reward of 1e+06 was drawn, where the largest before was'),
