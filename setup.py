@@ -63,10 +63,12 @@ setup(
         'sim': ['mujoco>=3.2', 'gymnasium[classic-control]', 'PyOpenGL'],
         'data': ['pyarrow', 'av', 'h5py', 'rosbags', 'mcap'],
         'teleop': ['pygame', 'pyspacemouse'],
+        'tensorboard': ['tensorboard'],
         'dev': [
             'pytest-timeout',
             'hypothesis',
             'matplotlib',
+            'tensorboard',
             'ruff',
             'mypy',
             'import-linter',

@@ -217,6 +217,12 @@ class TrainConfig(Section):
     compile: Literal['auto', 'on', 'off'] = Field(
         'auto', description='each update as one compiled graph; auto: where there is a C++ compiler. off: to debug'
     )
+    max_rollbacks: int = Field(
+        5, ge=0, description='how often in a row exploding weights are put back before the learner stops'
+    )
+    tensorboard: Literal['auto'] | bool = Field(
+        'auto', description='events in <run>/tensorboard; auto: where the package is installed'
+    )
     precision: Literal['fp32', 'bf16'] = Field('fp32', description='bf16: matrix products in 16 bits, weights in 32')
 
 

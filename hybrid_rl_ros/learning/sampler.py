@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from hybrid_rl_ros.config import EncoderConfig
 from hybrid_rl_ros.data.batch_reader import BatchReader
@@ -17,6 +17,7 @@ from hybrid_rl_ros.learning.feature_cache import FeatureCache
 from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.policies.policy import normalised_actions
+from hybrid_rl_ros.learning.staging import Staging
 
 Parts = dict[str, np.ndarray]
 
@@ -71,6 +72,9 @@ class SymmetricSampler:
         self._online, self._demos = online, demos
         self._batch = batch
         self._from_demos = round(batch * demo_ratio)
+        self._staging = Staging('cpu')
+        self.demo_ratio = 0.0
+        """The share of the last batches that were demonstrations or a person's doing."""
 
     def sample(self, updates: int, before_sequence: int, rng: np.random.Generator, device: str) -> Batch:
         """The batches laid end to end; experience only from steps before `before_sequence`."""
@@ -81,12 +85,15 @@ class SymmetricSampler:
         halves = [self._online.parts(rows, rng, before_sequence)]
         if from_demos:
             halves.append(self._demonstrated(updates * from_demos, interventions, before_sequence, rng))
-        joined = {}
+        self.demo_ratio = from_demos / self._batch
+        if self._staging.device != device:
+            self._staging = Staging(device)
         for name in halves[0]:
             sliced = [half[name].reshape(updates, -1, *half[name].shape[1:]) for half in halves]
-            value = np.concatenate(sliced, axis=1)
-            joined[name] = torch.from_numpy(value.reshape(-1, *value.shape[2:])).to(device)
-        return _to_batch(joined)
+            inner = sliced[0].shape[2:]
+            array = self._staging.array(name, (updates * self._batch, *inner), sliced[0].dtype)
+            np.concatenate(sliced, axis=1, out=array.reshape(updates, self._batch, *inner))
+        return _to_batch(self._staging.send())
 
     def _demonstrated(
         self, count: int, interventions: int, before_sequence: int, rng: np.random.Generator
@@ -114,7 +121,7 @@ def _shifted(frames: np.ndarray, shift_px: int, rng: np.random.Generator) -> np.
     return random_shift(frames, shift_px, rng) if shift_px else frames.copy()
 
 
-def _to_batch(parts: dict[str, torch.Tensor]) -> Batch:
+def _to_batch(parts: dict[str, Tensor]) -> Batch:
     made: dict[str, Any] = {'views': {}, 'next_views': {}}
     for name, value in parts.items():
         field, separator, camera = name.partition('/')

@@ -3,7 +3,7 @@
 Lock-step: every stored step becomes one job, and a job's updates depend only on the checkpoint, the steps before it
 and the random state. After a kill the jobs since the last checkpoint are repeated from the store, which brings back
 the same weights. Real time: updates run freely up to their ratio to the stored transitions, and every publication is
-also a checkpoint.
+also a checkpoint. Weights that went bad are put back (health.py) before they are published or saved.
 """
 
 from __future__ import annotations
@@ -21,12 +21,19 @@ import torch
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs
+from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.learning.agents.base import Metrics
 from hybrid_rl_ros.learning.agents.choice import make_agent
 from hybrid_rl_ros.learning.checkpoint import load_newest_checkpoint, save_checkpoint
+from hybrid_rl_ros.learning.health import Health
+from hybrid_rl_ros.learning.measures import dead_unit_fraction, intervention_rate
+from hybrid_rl_ros.learning.networks.value import ValueNetwork
+from hybrid_rl_ros.learning.out_of_memory import batch_that_fits, is_out_of_memory
 from hybrid_rl_ros.learning.policies.policy import Policy, write_atomically
 from hybrid_rl_ros.learning.sampler import Source, SymmetricSampler
 
 IDLE_POLL_S = 0.02
+MEASURE_EVERY_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Job:
     updates: int
     publish: bool
     checkpoint: bool
+    measure: bool = False
+    """Whether metrics are wanted that cost something."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +55,11 @@ class Done:
 
     job: Job
     total_updates: int
-    metrics: dict[str, float]
+    metrics: Metrics
     policy: bytes | None
+    rollbacks: int = 0
+    complaint: str = ''
+    """Why the weights were put back; '' when all is well again."""
 
 
 class UpdateLoop:
@@ -73,9 +85,10 @@ class UpdateLoop:
         if specs.observation.images and config.encoder.pretraining != 'none' and pretrained.exists():
             self.agent.use_encoders(Policy.load(pretrained))
         sampling = self.agent.sampling
-        sources = [Source(s, self.agent.encoders, config.encoder, sampling) if s else None for s in (store, demos)]
-        assert sources[0] is not None
-        self._sampler = SymmetricSampler(sources[0], sources[1], sampling.batch, sampling.demo_ratio)
+        self._online = Source(store, self.agent.encoders, config.encoder, sampling)
+        self._demos = Source(demos, self.agent.encoders, config.encoder, sampling) if demos else None
+        self._sampler = self._sampler_of(sampling.batch)
+        self._health = Health(self.agent, config)
         self._rng = np.random.default_rng(config.seed)
         self._jobs: queue.Queue[Job | None] = queue.Queue()
         self._scheduled = 0  # steps of the store that have had their job
@@ -83,6 +96,7 @@ class UpdateLoop:
         self._failure: BaseException | None = None
         self.env_steps = 0
         self._restore()
+        self._health.begin()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name='updates')
 
@@ -112,6 +126,7 @@ class UpdateLoop:
         if self._thread.is_alive():
             self._thread.join()
         self.raise_if_failed()
+        self._health.sound({}, thorough=True)
         self._save(self._scheduled, self.env_steps)
 
     def raise_if_failed(self) -> None:
@@ -131,6 +146,7 @@ class UpdateLoop:
             updates=self.agent.sampling.updates_per_step if learning else 0,
             publish=learning and (steps - train.warm_up_steps) % train.publish_every_steps == 0,
             checkpoint=completes and steps % train.checkpoint_every_steps == 0,
+            measure=learning and steps % MEASURE_EVERY_STEPS == 0,
         )
 
     def _run(self) -> None:
@@ -156,22 +172,51 @@ class UpdateLoop:
             some = self._store.transitions > 0
             if some and self.env_steps >= max(1, train.warm_up_steps) and owed >= ratio:
                 publish = (self.updates // ratio) % train.publish_every_steps == 0
-                return Job(self._store.sequence, self.env_steps, ratio, publish, checkpoint=publish)
+                measure = (self.updates // ratio) % MEASURE_EVERY_STEPS == 0
+                return Job(self._store.sequence, self.env_steps, ratio, publish, checkpoint=publish, measure=measure)
             self._stopping.wait(IDLE_POLL_S)
         return None
 
     def _do(self, job: Job) -> None:
-        metrics = {}
-        if job.updates:
-            batch = self._sampler.sample(job.updates, job.before_sequence, self._rng, self._device)
-            metrics = self.agent.update(batch, job.updates)
-        if job.checkpoint:
+        metrics = self._learn_within_memory(job) if job.updates else {}
+        sound = self._health.sound(metrics, thorough=job.publish or job.checkpoint)
+        # With a checkpoint behind it, a resumed run does not come by what went wrong again.
+        if job.checkpoint or not sound:
             self._save(job.before_sequence, job.env_steps)
         policy = None
         if job.publish:
             self._version += 1
             policy = self.agent.policy().to_bytes(self._version)
-        self._on_done(Done(job, self.updates, metrics, policy))
+        metrics = metrics if sound else {}
+        self._on_done(Done(job, self.updates, metrics, policy, self._health.rollbacks, self._health.complaint))
+
+    def _learn_within_memory(self, job: Job) -> Metrics:
+        """Raises UserError with the batch that fits where the configured one does not."""
+        try:
+            return self._learn(job, self._sampler)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        batch = self.agent.sampling.batch
+        fits = batch_that_fits(lambda smaller: self._learn(job, self._sampler_of(smaller)), batch)
+        mend = 'no smaller one fits either; make sac.hidden or the encoder smaller'
+        if fits:
+            mend = f'sac.batch={fits} fits; go on with --resume --set sac.batch={fits}'
+        raise UserError(f'out of memory on {self._device} with sac.batch={batch}; {mend}')
+
+    def _learn(self, job: Job, sampler: SymmetricSampler) -> Metrics:
+        batch = sampler.sample(job.updates, job.before_sequence, self._rng, self._device)
+        metrics = self.agent.update(batch, job.updates)
+        metrics['demo_ratio'] = sampler.demo_ratio
+        if job.measure:
+            # Agents of other people may have critics of another kind.
+            if isinstance(value := getattr(self.agent, 'value', None), ValueNetwork):
+                metrics['dead_unit_fraction'] = dead_unit_fraction(value, batch.slices(job.updates)[0])
+            metrics['intervention_rate'] = intervention_rate(self._store, job.before_sequence)
+        return metrics
+
+    def _sampler_of(self, batch: int) -> SymmetricSampler:
+        return SymmetricSampler(self._online, self._demos, batch, self.agent.sampling.demo_ratio)
 
     def _save(self, before_sequence: int, env_steps: int) -> None:
         head = {
@@ -179,6 +224,7 @@ class UpdateLoop:
             'env_steps': env_steps,
             'version': self._version,
             'numpy_rng': self._rng.bit_generator.state,
+            'health': self._health.head(),
         }
         save_checkpoint(self._folder, env_steps, self.agent.state_dict(), json.loads(json.dumps(head)))
         write_atomically(self._policy_path, self.agent.policy().to_bytes(self._version))
@@ -192,6 +238,7 @@ class UpdateLoop:
         self.env_steps = head['env_steps']
         self._version = head['version']
         self._rng.bit_generator.state = head['numpy_rng']
+        self._health.restore(head.get('health', {}))
         # A truncated store may hold fewer steps than the checkpoint had seen.
         self._scheduled = min(head['before_sequence'], self._store.sequence)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import sys
-import time
 from pathlib import Path
 
 from rclpy.publisher import Publisher
@@ -15,14 +13,13 @@ from std_msgs.msg import Header, UInt8MultiArray, UInt32
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import require_same_specs
 from hybrid_rl_ros.data.step import Step
+from hybrid_rl_ros.learning.metrics_log import MetricsLog
 from hybrid_rl_ros.learning.update_loop import Done, UpdateLoop
 from hybrid_rl_ros.ros.messages import to_header, write_bytes
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import LATCHED, STEP
 from hybrid_rl_ros.ros.step_subscriber import StepSubscriber
-from hybrid_rl_ros.run_folder import open_json_lines
 
-METRICS_EVERY_STEPS = 20
 YIELDING = 10
 
 
@@ -63,9 +60,8 @@ class LearnerNode(GraphNode):
         self._owed_before = self._store.sequence
         self._stamp = 0
         self._answered = 0
-        self._began = time.monotonic()
         self._metrics: dict[str, float] = {}
-        self._metrics_file = open_json_lines(self.run_dir / 'metrics.jsonl')
+        self._log = MetricsLog(self.run_dir, self.config.train.tensorboard, self._loop.env_steps)
         self._subscriber = StepSubscriber(self, self._store.last_episode + 1, self._on_stamp)
 
     def start(self) -> None:
@@ -77,7 +73,7 @@ class LearnerNode(GraphNode):
         self._write_metrics()
         self._store.flush()
         self._store.close()
-        self._metrics_file.close()
+        self._log.close()
 
     def _open_demos(self) -> ReplayStore | None:
         if self.config.demos is None or (self.config.agent == 'sac' and self.config.sac.demo_ratio == 0):
@@ -109,11 +105,12 @@ class LearnerNode(GraphNode):
             done = self._done.get()
             self._done_sequence = max(self._done_sequence, done.job.before_sequence)
             self._metrics |= done.metrics
+            self.status.counters['rollbacks'], self.status.warning = done.rollbacks, done.complaint
             if done.policy is not None:
                 self._published_version += 1
                 self._weights.publish(write_bytes(done.policy))
             self.status.values.update(updates=done.total_updates, **self._metrics)
-            if done.job.updates and done.job.env_steps % METRICS_EVERY_STEPS == 0:
+            if done.job.measure:
                 self._write_metrics()
         self._answer()
 
@@ -128,13 +125,10 @@ class LearnerNode(GraphNode):
             self._stepped.publish(to_header(self._stamp))
 
     def _write_metrics(self) -> None:
-        line = {
-            'env_steps': self._loop.env_steps,
-            'updates': self._loop.updates,
-            'wall_s': round(time.monotonic() - self._began, 2),
-            **{name: round(value, 6) for name, value in self._metrics.items()},
-        }
-        self._metrics_file.write(json.dumps(line) + '\n')
+        metrics = {**self._metrics, 'rollbacks': self.status.counters['rollbacks']}
+        per_s = self._log.write(self._loop.env_steps, self._loop.updates, metrics)
+        if per_s is not None:
+            self.status.values['updates_per_s'] = per_s
 
 
 def main() -> None:

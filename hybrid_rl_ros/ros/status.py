@@ -72,6 +72,7 @@ class Status:
         for name, timing in self._timings.items():
             status.values.append(KeyValue(key=f'{name}_p50_ms', value=f'{timing["p50_ms"]:.2f}'))
             status.values.append(KeyValue(key=f'{name}_p99_ms', value=f'{timing["p99_ms"]:.2f}'))
+        status.values += [KeyValue(key=name, value=_shown(value)) for name, value in self.values.items()]
         return status
 
     def _timing(self, name: str) -> dict[str, Any]:
@@ -85,6 +86,10 @@ class Status:
             'max_ms': float(samples.max()),
             'histogram': {'edges_ms': edges.round(3).tolist(), 'counts': counts.tolist()},
         }
+
+
+def _shown(value: Any) -> str:
+    return f'{value:.6g}' if isinstance(value, float) else str(value)
 
 
 def process_age_s() -> float:

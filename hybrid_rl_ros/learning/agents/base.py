@@ -34,7 +34,7 @@ class Agent(Protocol):
     """`update` learns from `updates` batches laid end to end; `state_dict` is flat, tensors only.
 
     `encoders` are those that the policy looks through; with encoder.mode: frozen, batches hold what their trunks made
-    of the images. docs/agents.md shows a whole one.
+    of the images. `updates` counts what the weights have had; it goes back with them. docs/agents.md shows a whole one.
     """
 
     sampling: Sampling

@@ -18,6 +18,7 @@ from hybrid_rl_ros.learning.agents.base import Metrics, Sampling
 from hybrid_rl_ros.learning.batch import Batch
 from hybrid_rl_ros.learning.checkpoint import flatten, load_flat
 from hybrid_rl_ros.learning.compiling import Compiled
+from hybrid_rl_ros.learning.mean_metrics import MeanMetrics
 from hybrid_rl_ros.learning.networks.adam import Adam, Parameters
 from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble, Trunk, squashed
 from hybrid_rl_ros.learning.networks.value import ValueNetwork
@@ -60,14 +61,14 @@ class SacAgent:
             encoders.load_state_dict(policy.network.encoders.state_dict())
 
     def update(self, batch: Batch, updates: int) -> Metrics:
-        """`updates` critic updates on equal slices, with the actor's and temperature's in their ratio."""
-        metrics: dict[str, Tensor] = {}
+        """`updates` critic updates on equal slices, with the actor's and temperature's in their ratio; their means."""
+        metrics = MeanMetrics()
         for part in batch.slices(updates):
-            metrics |= self._update_critics(part, self.draw_noise(part), self.draw_subset())
+            metrics.add(self._update_critics(part, self.draw_noise(part), self.draw_subset()))
             self.updates += 1
             if self.updates % self.config.critic_updates_per_actor_update == 0:
-                metrics |= self._update_actor(part, self.draw_noise(part))
-        return {name: float(value) for name, value in metrics.items()}
+                metrics.add(self._update_actor(part, self.draw_noise(part)))
+        return metrics.floats()
 
     def update_critics(self, batch: Batch, noise: Tensor, subset: Tensor) -> dict[str, Tensor]:
         """One step of all critics, and of the encoders if they are trained; the targets follow."""
@@ -99,6 +100,7 @@ class SacAgent:
         error = q - target
         loss = error.square().mean()
         metrics = {'critic_loss': loss, 'q': q.mean(), 'target': target.mean(), 'td_error': error.abs().mean()}
+        metrics |= {'largest_target': target.abs().max(), 'largest_reward': batch.reward.abs().max()}
         return loss, {name: value.detach() for name, value in metrics.items()}
 
     def update_actor(self, batch: Batch, noise: Tensor) -> dict[str, Tensor]:

@@ -89,11 +89,18 @@ class CriticEnsemble(nn.Module):
             self.offsets.append(nn.Parameter(torch.zeros(members, 1, width)))
 
     def forward(self, inputs: Tensor, actions: Tensor) -> Tensor:
+        hidden = self.hidden(inputs, actions)[-1]
+        return torch.baddbmm(self.biases[-1], hidden, self.weights[-1]).squeeze(-1)
+
+    def hidden(self, inputs: Tensor, actions: Tensor) -> list[Tensor]:
+        """What each hidden layer makes of them, (E, B, width)."""
         x = torch.cat([inputs, actions], dim=-1)
         hidden = x.expand(self.weights[0].shape[0], *x.shape)
+        layers = []
         for layer in range(len(self.weights) - 1):
             hidden = torch.baddbmm(self.biases[layer], hidden, self.weights[layer])
             if len(self.gains):
                 hidden = F.layer_norm(hidden, hidden.shape[-1:]) * self.gains[layer] + self.offsets[layer]
             hidden = self.activation(hidden)
-        return torch.baddbmm(self.biases[-1], hidden, self.weights[-1]).squeeze(-1)
+            layers.append(hidden)
+        return layers
