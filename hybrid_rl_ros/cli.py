@@ -79,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument('--json', action='store_true')
     bench.add_argument('--seconds', type=float, default=60.0, help='length of the real-time part')
     bench.add_argument('--steps', type=_positive, help='steps that bench replay holds (default: 8000, some 2.9 GB)')
+    bench.add_argument('--threads', type=_positive, help='of each side of bench learner (default: 2)')
+    bench.add_argument('--rounds', type=_positive, help='turns that each side of bench learner gets')
+    for peer in ('rlpd', 'lerobot'):
+        bench.add_argument(f'--{peer}', type=Path, metavar='PATH', help=f'bench learner beside {peer}: its checkout')
+        bench.add_argument(f'--{peer}-python', metavar='PY', help='the interpreter that has what it needs')
     bench.set_defaults(call=_bench)
 
     doctor = commands.add_parser('doctor', help='what is wrong with this set-up, and the mend')
@@ -160,6 +165,13 @@ def _bench(options: argparse.Namespace) -> int:
         from hybrid_rl_ros.bench_replay import bench_replay
 
         bench_replay(options.json, options.steps)
+        return 0
+    if options.name == 'learner':
+        from hybrid_rl_ros.bench_learner import LEROBOT, RLPD, bench_learner, peer_at
+
+        peers = peer_at(RLPD, '--rlpd', options.rlpd, options.rlpd_python)
+        peers += peer_at(LEROBOT, '--lerobot', options.lerobot, options.lerobot_python)
+        bench_learner(options.json, peers, options.threads, options.rounds)
         return 0
     if options.name != 'loop':
         return _not_yet(f'bench {options.name}', 'this figure')

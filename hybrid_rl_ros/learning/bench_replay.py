@@ -21,13 +21,13 @@ import torch
 from hybrid_rl_ros.bench_result import bench_result, bench_row
 from hybrid_rl_ros.data.batch_reader import BatchReader
 from hybrid_rl_ros.data.replay_store import ReplayStore
-from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, Observation, ObservationSpec, Specs, VectorSpec
-from hybrid_rl_ros.data.step import Step
-from hybrid_rl_ros.data.store_files import ROW, StoreFiles
+from hybrid_rl_ros.data.specs import Specs
+from hybrid_rl_ros.learning.bench_stores import noise_specs, noise_step, write_sparse_store
+from hybrid_rl_ros.learning.peers.serve import resident_mb
 from hybrid_rl_ros.learning.replay_peer import PEER, ReplayPeer
 
 SIZE, CAMERAS, STATES, ACTIONS = 128, ('front', 'wrist'), 7, 4
-EPISODE, BATCH = 200, 256
+BATCH = 256
 THREADS = (1, 2, 4)
 ROUNDS, CALLS = 15, 15
 APPENDED_TOGETHER = 100
@@ -98,7 +98,7 @@ def append_row(store: ReplayStore, peer: ReplayPeer, steps: int) -> dict[str, An
     theirs: list[float] = []
     previous = None
     for start in range(0, steps, APPENDED_TOGETHER):
-        block = [make_step(number) for number in range(start, min(start + APPENDED_TOGETHER, steps))]
+        block = [noise_step(store.specs, number) for number in range(start, min(start + APPENDED_TOGETHER, steps))]
         began = time.perf_counter()
         for step in block:
             store.append(step)
@@ -115,16 +115,10 @@ def append_row(store: ReplayStore, peer: ReplayPeer, steps: int) -> dict[str, An
 
 def open_row(folder: Path) -> dict[str, Any]:
     """Opening reads the records, states and actions of every step, and no frame: the frames here are holes."""
-    specs, rng = make_specs(), np.random.default_rng(0)
-    files = StoreFiles.create(folder, specs, OPENED_STEPS)
-    for number in range(OPENED_STEPS):
-        record = np.zeros(1, ROW)
-        record['sequence'], record['episode'], record['stamp_ns'] = number + 1, number // EPISODE, number + 1
-        payload = {'state': rng.random(STATES, np.float32), 'action': rng.random(ACTIONS, np.float32)}
-        files.write(number, record, payload)
-    files.close()
+    write_sparse_store(folder, make_specs(), OPENED_STEPS)
+    rng = np.random.default_rng(0)
     times = []
-    before_mb = own_memory_mb()
+    before_mb = resident_mb()
     for _ in range(OPENINGS):
         began = time.perf_counter()
         store = ReplayStore.open(folder, read_only=True)
@@ -133,10 +127,10 @@ def open_row(folder: Path) -> dict[str, Any]:
     for _ in range(CALLS):
         reader.transitions_at(store.sample_rows(BATCH, rng))
     assert store.steps == OPENED_STEPS
-    resident_mb = round(own_memory_mb() - before_mb, 1)
+    grown_mb = round(resident_mb() - before_mb, 1)
     store.close()
     name = f'open {OPENED_STEPS} steps of 2x{SIZE}x{SIZE}'
-    return bench_row(name, float(np.median(times)), OPENINGS, resident_mb_beyond_page_cache=resident_mb)
+    return bench_row(name, float(np.median(times)), OPENINGS, resident_mb_beyond_page_cache=grown_mb)
 
 
 def interleaved(ways: dict[str, Way]) -> tuple[dict[str, float], dict[str, float]]:
@@ -174,40 +168,11 @@ def require_same_content(store: ReplayStore, reader: BatchReader, peer: ReplayPe
 
 
 def make_specs() -> Specs:
-    def dimensions(prefix: str, count: int) -> tuple[Dimension, ...]:
-        return tuple(Dimension(name=f'{prefix}{i}', unit='1', low=-1, high=1) for i in range(count))
-
-    images = tuple(ImageSpec(camera=camera, height=SIZE, width=SIZE) for camera in CAMERAS)
-    observation = ObservationSpec(state=VectorSpec(dimensions=dimensions('s', STATES)), images=images)
-    return Specs(observation=observation, action=ActionSpec(dimensions=dimensions('a', ACTIONS)))
-
-
-def make_step(number: int) -> Step:
-    """Noise, in episodes of which every other one ends in success."""
-    rng = np.random.default_rng(number)
-    images = {camera: rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8) for camera in CAMERAS}
-    observation = Observation(rng.random(STATES, np.float32), images)
-    ends = number % EPISODE == EPISODE - 1
-    success = number // EPISODE % 2 == 0
-    return Step(
-        stamp_ns=number + 1,
-        episode=number // EPISODE,
-        observation=observation,
-        action=rng.random(ACTIONS, np.float32),
-        reward=float(rng.random(dtype=np.float32)),
-        terminal=ends and success,
-        truncated=ends and not success,
-    )
+    return noise_specs(STATES, ACTIONS, CAMERAS, SIZE)
 
 
 def bytes_on_disk(folder: Path) -> int:
     return sum(file.stat().st_blocks * 512 for file in folder.iterdir())
-
-
-def own_memory_mb() -> float:
-    """What this process holds that is not a mapped file."""
-    lines = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())
-    return int(lines['RssAnon'].split()[0]) / 1024
 
 
 if __name__ == '__main__':
