@@ -26,7 +26,7 @@ class Source:
     def __init__(self, store: ReplayStore, encoders: Encoders, config: Config) -> None:
         self.store = store
         frozen = config.encoder.mode == 'frozen'
-        self.cache = FeatureCache(store, encoders if frozen else None)
+        self.cache = FeatureCache(store, encoders if frozen else None, config)
         self._reader = None if frozen else BatchReader(store)
         self._shift_px = config.encoder.random_shift_px
         self._n_step, self._discount = config.sac.n_step, config.sac.discount
@@ -50,7 +50,7 @@ class Source:
         self, rows: np.ndarray, after: np.ndarray, rng: np.random.Generator
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         if self._reader is None:
-            return self.cache.views(rows), self.cache.views(after)
+            return self.cache.views(rows, rng), self.cache.views(after, rng)
         images, next_images = self._reader.frame_pairs(rows, after)
         # Drawn independently for an observation and its successor.
         return (

@@ -23,6 +23,7 @@ from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.learning.agents.sac import SacAgent
 from hybrid_rl_ros.learning.checkpoint import load_newest_checkpoint, save_checkpoint
+from hybrid_rl_ros.learning.networks.resnet_weights import load_weights
 from hybrid_rl_ros.learning.policies.policy import Policy, write_atomically
 from hybrid_rl_ros.learning.sampler import Source, SymmetricSampler
 
@@ -72,6 +73,9 @@ class UpdateLoop:
         pretrained = run / 'pretrained' / 'policy.safetensors'
         if specs.observation.images and config.encoder.pretraining != 'none' and pretrained.exists():
             self.agent.use_encoders(Policy.load(pretrained))
+        elif specs.observation.images and config.encoder.weights is not None:
+            for encoders in (self.agent.encoders, self.agent.target_value.encoders):
+                load_weights(encoders, Path(config.encoder.weights))
         online = Source(store, self.agent.encoders, config)
         demo_source = Source(demos, self.agent.encoders, config) if demos else None
         self._sampler = SymmetricSampler(online, demo_source, config.sac.batch, config.sac.demo_ratio)

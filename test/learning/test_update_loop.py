@@ -106,7 +106,7 @@ def test_every_update_slice_is_half_demonstrations_and_cached_features_equal_dir
         images = {'front': torch.from_numpy(online.frames(rows)['front'])}
         with torch.no_grad():
             direct = agent.encoders(images, len(rows)).numpy()
-        assert np.allclose(sources[0].cache.views(rows)['front'], direct, atol=1e-6)
+        assert np.allclose(sources[0].cache.views(rows, np.random.default_rng(0))['front'], direct, atol=1e-6)
 
 
 def test_what_a_person_did_is_drawn_as_a_demonstration_too(tmp_path):
