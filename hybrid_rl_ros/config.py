@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from hybrid_rl_ros.camera_config import SourceConfig
 from hybrid_rl_ros.config_file import Section, parse_yaml, read_yaml, validate
+from hybrid_rl_ros.encoder_config import DynamoConfig, EncoderConfig
 from hybrid_rl_ros.errors import UserError
 
 
@@ -102,18 +103,6 @@ class RewardConfig(Section):
     success_reward: float = 1.0
     step_reward: float = 0.0
     shaping: dict[str, float] = {}
-
-
-class EncoderConfig(Section):
-    """One convolutional encoder per camera: a trunk, and a head that makes `features` numbers of what the trunk saw."""
-
-    kind: Literal['small'] = 'small'
-    features: int = Field(64, ge=8)
-    mode: Literal['frozen', 'end_to_end'] = Field(
-        'frozen', description='frozen: what does not learn is computed once per frame and kept'
-    )
-    pretraining: Literal['bc', 'none'] = Field('bc', description='what the encoders start from; none: random weights')
-    random_shift_px: int = Field(3, ge=0)
 
 
 # What the published configurations of these methods say; every key can be set beside `preset`.
@@ -285,6 +274,7 @@ class Config(Section):
     encoder: EncoderConfig = EncoderConfig()
     sac: SacConfig = SacConfig()
     bc: BcConfig = BcConfig()
+    dynamo: DynamoConfig = DynamoConfig()
     train: TrainConfig = TrainConfig()
     inference: InferenceConfig = InferenceConfig()
     teleop: TeleopConfig = TeleopConfig()
@@ -310,6 +300,8 @@ class Config(Section):
             raise ValueError(f'agent_settings are for agents of your own (module:Class); {self.agent} has a section')
         if self.clock == 'lockstep' and self.sim is None:
             raise ValueError('clock: lockstep needs a simulation; a real robot runs with clock: realtime')
+        if self.encoder.pretraining == 'dynamo' and not self.observation.cameras:
+            raise ValueError('encoder.pretraining: dynamo learns from images; observation.cameras names none')
         for name, camera in self.observation.cameras.items():
             if camera.source is not None and self.clock == 'lockstep':
                 raise ValueError(f'observation.cameras.{name}.source: a camera does not wait; it needs clock: realtime')
@@ -323,7 +315,8 @@ def load_config(path: str | os.PathLike[str], overrides: list[str] | None = None
     data = read_yaml(Path(path))
     for override in overrides or []:
         _apply_override(data, override)
-    return validate(Config, data, str(path))
+    config = validate(Config, data, str(path))
+    return config.model_copy(update={'encoder': config.encoder.with_weights_found(Path(path).parent)})
 
 
 def _apply_override(data: dict[str, Any], override: str) -> None:

@@ -158,6 +158,8 @@ def _check_demos(config: Config, specs: Specs) -> None:
     if config.demos is None:
         if config.agent == 'bc':
             raise UserError('agent bc learns from demonstrations: set demos to the folder of some')
+        if config.encoder.pretraining == 'dynamo':
+            raise UserError('encoder.pretraining: dynamo learns from demonstrations: set demos to the folder of some')
         return
     with ReplayStore.open(Path(config.demos), read_only=True) as store:
         require_same_specs(store.specs, specs, config.demos)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_rl_ros.config import load_config
+from hybrid_rl_ros.config import Config, load_config
+from hybrid_rl_ros.config_file import validate
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import load_robot
 
@@ -109,3 +110,33 @@ def test_a_preset_is_as_published_and_what_is_set_beside_it_holds():
     assert hil.entropy_backup is False and hil.initial_temperature == 0.01
     # What a run's config.yaml holds says the same again.
     assert SacConfig.model_validate(rlpd.model_dump()) == rlpd
+
+
+@pytest.mark.parametrize(
+    ('encoder', 'complaint'),
+    [
+        ({'weights': '/resnet18.safetensors'}, 'encoder: weights .* kind: resnet10 or resnet18, not kind: small'),
+        ({'cached_shifts': 2, 'mode': 'end_to_end'}, 'encoder: cached_shifts needs mode: frozen'),
+        ({'cached_shifts': 2, 'random_shift_px': 0}, 'encoder: cached_shifts needs random_shift_px above 0'),
+        ({'pretraining': 'dynamo'}, 'encoder.pretraining: dynamo learns from images; observation.cameras names none'),
+    ],
+)
+def test_encoder_keys_that_exclude_each_other_are_named(encoder, complaint):
+    with pytest.raises(UserError, match=complaint):
+        validate(Config, {'encoder': encoder}, 'config')
+
+
+def test_weights_are_looked_for_here_and_beside_the_configuration(tmp_path, monkeypatch):
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    path = tmp_path / 'run.yaml'
+    path.write_text('encoder: {kind: resnet18, weights: resnet18.safetensors}')
+    with pytest.raises(UserError, match='encoder.weights: no file .*here/resnet18.safetensors or .*/resnet18') as no:
+        load_config(path)
+    assert '\n' not in str(no.value)
+    for folder in (tmp_path, tmp_path / 'here'):
+        (folder / 'resnet18.safetensors').touch()
+        assert load_config(path).encoder.weights == str(folder / 'resnet18.safetensors')
+    # A run's own configuration is read where the file may no longer be.
+    path.write_text('encoder: {kind: resnet18, weights: /gone/resnet18.safetensors}')
+    assert load_config(path).encoder.weights == '/gone/resnet18.safetensors'

@@ -43,7 +43,7 @@ def make_ours(case: Case) -> Callable[[int], None]:
     )
     store = _store(case)
     agent = SacAgent(store.specs, config, 'cpu')
-    source = Source(store, agent.encoders, config.encoder, agent.sampling)
+    source = Source(store, agent.encoders, config, agent.sampling)
     sampler = SymmetricSampler(source, None, config.sac.batch, config.sac.demo_ratio)
     rng = np.random.default_rng(0)
 

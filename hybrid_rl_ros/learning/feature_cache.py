@@ -5,17 +5,25 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.policies.policy import normalised_states
 
 
 class FeatureCache:
-    """`states(rows)` (B, S) are normalised; `views(rows)` {camera: (B, ...)} come from the trunks of `encoders`."""
+    """`states(rows)` (B, S) are normalised; `views(rows, rng)` {camera: (B, ...)} come from the trunks of `encoders`.
 
-    def __init__(self, store: ReplayStore, encoders: Encoders | None) -> None:
+    With encoder.cached_shifts each frame has so many shifted copies, and every view is of one of them or of the frame.
+    """
+
+    def __init__(self, store: ReplayStore, encoders: Encoders | None, config: Config) -> None:
         self._store = store
         self._encoders = encoders
+        self._shifts, self._shift_px = config.encoder.cached_shifts, config.encoder.random_shift_px
+        self._seed = config.seed
         # Zeroed memory is only taken from the machine when it is first written.
         self._states = np.zeros((store.capacity, len(store.specs.observation.state)), np.float32)
         self._views: dict[str, np.ndarray] = {}
@@ -28,20 +36,48 @@ class FeatureCache:
             rows = np.array([sequence % self._store.capacity])
             self._states[rows] = normalised_states(self._store.states(rows), self._store.specs)
             if self._encoders is not None:
-                self._encode(self._encoders, rows)
+                self._encode(self._encoders, rows, sequence)
         self._encoded = max(self._encoded, before_sequence)
 
     def states(self, rows: np.ndarray) -> np.ndarray:
         return self._states[rows]
 
-    def views(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        return {camera: values[rows] for camera, values in self._views.items()}
+    def views(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """`rng` chooses among a frame's copies, for each row and camera by itself; without copies it is not asked."""
+        if not self._shifts:
+            return {camera: values[rows, 0] for camera, values in self._views.items()}
+        return {
+            camera: values[rows, rng.integers(self._shifts + 1, size=len(rows))]
+            for camera, values in self._views.items()
+        }
 
     @torch.no_grad()
-    def _encode(self, encoders: Encoders, rows: np.ndarray) -> None:
+    def _encode(self, encoders: Encoders, rows: np.ndarray, sequence: int) -> None:
         frames = self._store.frames(rows)
+        if self._shifts:
+            # Of the step's number alone, so that a resumed run shifts as the first one did.
+            rng = np.random.default_rng([self._seed, sequence])
+            frames = {camera: self._with_shifts(frame, rng) for camera, frame in frames.items()}
         images = {camera: torch.from_numpy(frame).to(encoders.device) for camera, frame in frames.items()}
         for camera, value in encoders.trunks(images).items():
             if camera not in self._views:
-                self._views[camera] = np.zeros((self._store.capacity, *value.shape[1:]), np.float32)
+                self._views[camera] = self._room(value)
             self._views[camera][rows] = value.cpu().numpy()
+
+    def _with_shifts(self, frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(1, H, W, 3) to (1 + shifts, H, W, 3), the frame itself first."""
+        return np.concatenate([frame, random_shift(np.repeat(frame, self._shifts, axis=0), self._shift_px, rng)])
+
+    def _room(self, value: torch.Tensor) -> np.ndarray:
+        """Zeros for every row's copies; `value` are those of one."""
+        # A map is large, and 16 bits hold it as well as anyone can tell.
+        kind = np.float16 if value.dim() > 2 else np.float32
+        shape = (self._store.capacity, *value.shape)
+        try:
+            return np.zeros(shape, kind)
+        except MemoryError:
+            size_gb = np.prod(shape, dtype=np.int64) * np.dtype(kind).itemsize / 1e9
+            raise UserError(
+                f'{self._store.folder}: {size_gb:.0f} GB of features for {self._store.capacity} steps cannot be had; '
+                'lower train.replay_capacity or encoder.cached_shifts'
+            ) from None

@@ -1,6 +1,7 @@
 """`python -m hybrid_rl_ros.learning.pretrain --run DIR --demos DIR`: clone the demonstrations into the run folder.
 
-Writes DIR/pretrained/policy.safetensors: the behaviour-cloned policy, whose encoders the agent `sac` freezes.
+Writes DIR/pretrained/policy.safetensors: the behaviour-cloned policy, whose encoders the agent `sac` freezes. With
+encoder.pretraining: dynamo these are learned before, from what follows what, and the cloned actor stands on them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs, require_same_specs
 from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
 from hybrid_rl_ros.learning.behaviour_cloning import clone_behaviour
+from hybrid_rl_ros.learning.dynamo import learn_encoders
 from hybrid_rl_ros.learning.update_loop import resolve_device
 
 REPORT_EVERY_S = 1.0
@@ -30,7 +32,10 @@ def pretrain(config: Config, specs: Specs, demos_folder: Path, run: Path) -> Pat
         require_same_specs(demos.specs, specs, str(demos_folder))
         if not demos.transitions:
             raise UserError(f'{demos_folder}: holds no transitions to learn from')
-        policy = clone_behaviour(demos, config, resolve_device(config), _ProgressLines())
+        device, learned = resolve_device(config), None
+        if config.encoder.pretraining == 'dynamo':
+            learned = learn_encoders(demos, config, device, _ProgressLines('encoders'))
+        policy = clone_behaviour(demos, config, device, _ProgressLines('policy'), learned)
     path = run / 'pretrained' / 'policy.safetensors'
     path.parent.mkdir(parents=True, exist_ok=True)
     policy.save(path)
@@ -38,13 +43,14 @@ def pretrain(config: Config, specs: Specs, demos_folder: Path, run: Path) -> Pat
 
 
 class _ProgressLines:
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self._what = what
         self._last = 0.0
 
     def __call__(self, update: int, updates: int, loss: float) -> None:
         if update == updates or time.monotonic() - self._last > REPORT_EVERY_S:
             self._last = time.monotonic()
-            sys.stdout.write(f'pretrain: {update}/{updates} updates, loss {loss:.4f}\n')
+            sys.stdout.write(f'pretrain: {self._what}, {update}/{updates} updates, loss {loss:.4f}\n')
             sys.stdout.flush()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from hybrid_rl_ros.config import EncoderConfig
+from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.batch_reader import BatchReader
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.samples import n_step
@@ -25,12 +25,12 @@ Parts = dict[str, np.ndarray]
 class Source:
     """One store with its cached inputs, and its frames where the encoders' trunks are trained."""
 
-    def __init__(self, store: ReplayStore, encoders: Encoders, config: EncoderConfig, sampling: Sampling) -> None:
+    def __init__(self, store: ReplayStore, encoders: Encoders, config: Config, sampling: Sampling) -> None:
         self.store = store
-        frozen = config.mode == 'frozen'
-        self.cache = FeatureCache(store, encoders if frozen else None)
+        frozen = config.encoder.mode == 'frozen'
+        self.cache = FeatureCache(store, encoders if frozen else None, config)
         self._reader = None if frozen else BatchReader(store)
-        self._shift_px = config.random_shift_px
+        self._shift_px = config.encoder.random_shift_px
         self._n_step, self._discount = sampling.n_step, sampling.discount
 
     def parts(self, rows: np.ndarray, rng: np.random.Generator, before_sequence: int | None = None) -> Parts:
@@ -52,7 +52,7 @@ class Source:
         self, rows: np.ndarray, after: np.ndarray, rng: np.random.Generator
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         if self._reader is None:
-            return self.cache.views(rows), self.cache.views(after)
+            return self.cache.views(rows, rng), self.cache.views(after, rng)
         images, next_images = self._reader.frame_pairs(rows, after)
         # Drawn independently for an observation and its successor.
         return (

@@ -8,6 +8,7 @@ also a checkpoint. Weights that went bad are put back (health.py) before they ar
 
 from __future__ import annotations
 
+import copy
 import json
 import queue
 import threading
@@ -27,6 +28,7 @@ from hybrid_rl_ros.learning.agents.choice import make_agent
 from hybrid_rl_ros.learning.checkpoint import load_newest_checkpoint, save_checkpoint
 from hybrid_rl_ros.learning.health import Health
 from hybrid_rl_ros.learning.measures import dead_unit_fraction, intervention_rate
+from hybrid_rl_ros.learning.networks.resnet_weights import load_weights
 from hybrid_rl_ros.learning.networks.value import ValueNetwork
 from hybrid_rl_ros.learning.out_of_memory import batch_that_fits, is_out_of_memory
 from hybrid_rl_ros.learning.policies.policy import Policy, write_atomically
@@ -83,10 +85,14 @@ class UpdateLoop:
         self.agent = make_agent(specs, config, self._device)
         pretrained = run / 'pretrained' / 'policy.safetensors'
         if specs.observation.images and config.encoder.pretraining != 'none' and pretrained.exists():
-            self.agent.use_encoders(Policy.load(pretrained))
+            self.agent.use_encoders(Policy.load(pretrained).network.encoders)
+        elif specs.observation.images and config.encoder.weights is not None:
+            encoders = copy.deepcopy(self.agent.encoders)
+            load_weights(encoders, Path(config.encoder.weights))
+            self.agent.use_encoders(encoders)
         sampling = self.agent.sampling
-        self._online = Source(store, self.agent.encoders, config.encoder, sampling)
-        self._demos = Source(demos, self.agent.encoders, config.encoder, sampling) if demos else None
+        self._online = Source(store, self.agent.encoders, config, sampling)
+        self._demos = Source(demos, self.agent.encoders, config, sampling) if demos else None
         self._sampler = self._sampler_of(sampling.batch)
         self._health = Health(self.agent, config)
         self._rng = np.random.default_rng(config.seed)

@@ -16,10 +16,10 @@ from hybrid_rl_ros.learning.compiling import Compiled
 from hybrid_rl_ros.learning.networks.adam import Adam
 
 
-def make_agent(how: str, precision: str = 'fp32', mode: str = 'end_to_end') -> SacAgent:
+def make_agent(how: str, precision: str = 'fp32', mode: str = 'end_to_end', kind: str = 'small') -> SacAgent:
     sac = {'hidden': [32, 32], 'critics': 4, 'critic_subset': 2, 'critic_updates_per_actor_update': 2}
     train = {'compile': how, 'precision': precision}
-    config = Config.model_validate({'sac': sac, 'encoder': {'mode': mode, 'features': 8}, 'train': train})
+    config = Config.model_validate({'sac': sac, 'encoder': {'mode': mode, 'features': 8, 'kind': kind}, 'train': train})
     return SacAgent(make_specs(cameras=('front',)), config, 'cpu')
 
 
@@ -57,6 +57,23 @@ def test_thirty_compiled_updates_end_where_plain_ones_do():
     assert compiled.keys() == plain.keys()
     for name, value in plain.items():
         assert torch.allclose(compiled[name].float(), value.float(), atol=1e-4), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('mode', ['frozen', 'end_to_end'])
+def test_compiled_updates_of_a_resnet_end_where_plain_ones_do(mode):
+    agents = {how: make_agent(how, mode=mode, kind='resnet10') for how in ('on', 'off')}
+    for agent in agents.values():
+        batch = make_batch(16, cameras=('front',))
+        if mode == 'frozen':
+            maps = {camera: values.half() for camera, values in agent.encoders.trunks(batch.views).items()}
+            batch.views = batch.next_views = maps
+        for _ in range(3):
+            agent.update(batch, 2)
+    compiled, plain = agents['on'].state_dict(), agents['off'].state_dict()
+    for name, value in plain.items():
+        # The first steps of Adam are of the learning rate's size whatever the gradient's, and of its sign.
+        assert torch.allclose(compiled[name].float(), value.float(), atol=2e-3), name
 
 
 def test_16_bits_learn_much_the_same():

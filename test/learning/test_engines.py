@@ -67,6 +67,21 @@ def test_an_engine_gives_the_policys_own_mode_and_samples(specs, config):
         np.testing.assert_allclose(actions(actor, specs), np.concatenate(expected), atol=1e-5)
 
 
+@pytest.mark.parametrize('fixed_norm', [False, True], ids=['from scratch', 'loaded'])
+@pytest.mark.parametrize('config', ENGINES)
+def test_a_resnet_acts_the_same_by_every_engine(config, fixed_norm):
+    specs = make_specs(states=7, actions=4, cameras=('front',), size=64)
+    shape = PolicyShape(features=16, hidden=[64], encoder='resnet10', fixed_norm=fixed_norm)
+    actor = PolicyActor(specs, config, 3, deterministic=True)
+    actor.prepare(shape)
+    for version in (1, 2):
+        policy = Policy.build(specs, shape, 'sac')
+        actor.use(policy.to_bytes(version), 'test')
+        expected = [policy.act(observation) for observation in observations(specs, 3)]
+        found = [actor.act(observation) for observation in observations(specs, 3)]
+        np.testing.assert_allclose(np.concatenate(found), np.concatenate(expected), atol=1e-5)
+
+
 @both_specs
 @pytest.mark.parametrize('config', ENGINES)
 def test_swapped_weights_act_as_if_they_had_been_the_first(specs, config):

@@ -16,11 +16,11 @@ from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble, GaussianActor, Trunk
 
 
-def make_specs(states: int = 2, actions: int = 1, cameras: tuple[str, ...] = ()) -> Specs:
+def make_specs(states: int = 2, actions: int = 1, cameras: tuple[str, ...] = (), size: int = 32) -> Specs:
     def dimensions(prefix: str, count: int) -> tuple[Dimension, ...]:
         return tuple(Dimension(name=f'{prefix}{i}', unit='1', low=-2, high=2) for i in range(count))
 
-    images = tuple(ImageSpec(camera=camera, height=32, width=32) for camera in cameras)
+    images = tuple(ImageSpec(camera=camera, height=size, width=size) for camera in cameras)
     observation = ObservationSpec(state=VectorSpec(dimensions=dimensions('s', states)), images=images)
     return Specs(observation=observation, action=ActionSpec(dimensions=dimensions('a', actions)))
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from test_sac import make_agent, make_specs
 
-from hybrid_rl_ros.config import Config, EncoderConfig
+from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Observation
 from hybrid_rl_ros.data.step import Step
@@ -99,7 +99,7 @@ def test_every_update_slice_is_half_demonstrations_and_cached_features_equal_dir
         for number in range(45):
             online.append(make_step(number, reward=1.0))
             demos.append(make_step(number, reward=-1.0))
-        sources = [Source(store, agent.encoders, CONFIG.encoder, Sampling()) for store in (online, demos)]
+        sources = [Source(store, agent.encoders, CONFIG, Sampling()) for store in (online, demos)]
         sampler = SymmetricSampler(*sources, batch=16, demo_ratio=0.5)
         batch = sampler.sample(4, online.sequence, np.random.default_rng(0), 'cpu')
         assert all((part.reward < 0).sum() == 8 and len(part) == 16 for part in batch.slices(4))
@@ -107,7 +107,7 @@ def test_every_update_slice_is_half_demonstrations_and_cached_features_equal_dir
         images = {'front': torch.from_numpy(online.frames(rows)['front'])}
         with torch.no_grad():
             direct = agent.encoders(images, len(rows)).numpy()
-        assert np.allclose(sources[0].cache.views(rows)['front'], direct, atol=1e-6)
+        assert np.allclose(sources[0].cache.views(rows, np.random.default_rng(0))['front'], direct, atol=1e-6)
 
 
 def test_what_a_person_did_is_drawn_as_a_demonstration_too(tmp_path):
@@ -122,7 +122,7 @@ def test_what_a_person_did_is_drawn_as_a_demonstration_too(tmp_path):
             online.append(replace(make_step(number, reward=3.0 if by_hand else 1.0), intervention=by_hand))
         for number in range(45):
             demos.append(make_step(number, reward=-1.0))
-        sources = [Source(store, agent.encoders, CONFIG.encoder, Sampling()) for store in (online, demos)]
+        sources = [Source(store, agent.encoders, CONFIG, Sampling()) for store in (online, demos)]
         given = {}
         for name, (demonstrations, before) in {
             'both': (sources[1], 90),
@@ -149,7 +149,7 @@ def test_what_a_person_did_is_drawn_as_a_demonstration_too(tmp_path):
 def test_each_image_of_a_batch_is_of_its_own_transition(tmp_path, shift_px):
     """One source is read twice for a batch, for experience and for a person's share of the demonstrations."""
     agent = make_agent(SPECS)
-    config = EncoderConfig(mode='end_to_end', random_shift_px=shift_px)
+    config = Config.model_validate({'encoder': {'mode': 'end_to_end', 'random_shift_px': shift_px}})
     with ReplayStore.create(tmp_path / 'o', SPECS, 100) as online:
         for number in range(90):
             online.append(replace(make_step(number, reward=number), intervention=number % 3 == 0))

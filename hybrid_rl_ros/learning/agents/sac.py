@@ -20,6 +20,7 @@ from hybrid_rl_ros.learning.checkpoint import flatten, load_flat
 from hybrid_rl_ros.learning.compiling import Compiled
 from hybrid_rl_ros.learning.mean_metrics import MeanMetrics
 from hybrid_rl_ros.learning.networks.adam import Adam, Parameters
+from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble, Trunk, squashed
 from hybrid_rl_ros.learning.networks.value import ValueNetwork
 from hybrid_rl_ros.learning.policies.policy import Policy
@@ -55,10 +56,10 @@ class SacAgent:
         self._update_critics = Compiled(self.update_critics, config.train.compile, device)
         self._update_actor = Compiled(self.update_actor, config.train.compile, device)
 
-    def use_encoders(self, policy: Policy) -> None:
-        """Start from the encoders of another policy, such as the behaviour-cloned one."""
-        for encoders in (self.encoders, self.target_value.encoders):
-            encoders.load_state_dict(policy.network.encoders.state_dict())
+    def use_encoders(self, encoders: Encoders) -> None:
+        """Start from the weights of other encoders, such as the behaviour-cloned policy's."""
+        for own in (self.encoders, self.target_value.encoders):
+            own.load_state_dict(encoders.state_dict())
 
     def update(self, batch: Batch, updates: int) -> Metrics:
         """`updates` critic updates on equal slices, with the actor's and temperature's in their ratio; their means."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid_rl_ros.data.specs import ImageSpec
+from hybrid_rl_ros.learning.networks.resnet import ResnetEncoder
 from hybrid_rl_ros.learning.policies.shape import PolicyShape
 
 
@@ -35,12 +36,15 @@ class SmallEncoder(nn.Module):
         return list(self.parameters())
 
 
+Encoder = SmallEncoder | ResnetEncoder
+
+
 class Encoders(nn.Module):
     """All cameras' encoders; {camera: (B, H, W, 3) uint8, or what `trunks` made of it} to (B, cameras * features)."""
 
     def __init__(self, specs: tuple[ImageSpec, ...], shape: PolicyShape) -> None:
         super().__init__()
-        self.cameras = nn.ModuleDict({spec.camera: SmallEncoder(spec, shape.features) for spec in specs})
+        self.cameras = nn.ModuleDict({spec.camera: _encoder(spec, shape) for spec in specs})
         self.width = shape.features * len(specs)
 
     def forward(self, views: dict[str, Tensor], batch: int) -> Tensor:
@@ -50,16 +54,20 @@ class Encoders(nn.Module):
 
     def trunks(self, images: dict[str, Tensor]) -> dict[str, Tensor]:
         """What is kept of frames whose trunks are frozen."""
-        return {camera: encoder.trunk(images[camera]) for camera, encoder in self._each()}
+        return {camera: encoder.trunk(images[camera]) for camera, encoder in self.each()}
 
     def freeze_trunks(self) -> None:
-        for _, encoder in self._each():
+        for _, encoder in self.each():
             for parameter in encoder.trunk_parameters():
                 parameter.requires_grad_(False)
 
-    def _each(self) -> Iterable[tuple[str, SmallEncoder]]:
-        return cast('Iterable[tuple[str, SmallEncoder]]', self.cameras.items())
+    def each(self) -> Iterable[tuple[str, Encoder]]:
+        return cast('Iterable[tuple[str, Encoder]]', self.cameras.items())
 
     @property
     def device(self) -> torch.device:
         return next((parameter.device for parameter in self.parameters()), torch.device('cpu'))
+
+
+def _encoder(spec: ImageSpec, shape: PolicyShape) -> Encoder:
+    return SmallEncoder(spec, shape.features) if shape.encoder == 'small' else ResnetEncoder(spec, shape)

@@ -13,14 +13,20 @@ class PolicyShape(Section):
 
     features: int
     hidden: list[int]
-    encoder: Literal['small'] = 'small'
+    encoder: Literal['small', 'resnet10', 'resnet18'] = 'small'
+    fixed_norm: bool = False
     activation: Literal['tanh', 'relu'] = 'tanh'
     layer_norm: bool = True
 
 
 def shape_of(config: Config, agent: str) -> PolicyShape:
     """The shape of the policies that `agent` makes under a configuration."""
-    encoder = {'features': config.encoder.features, 'encoder': config.encoder.kind}
+    encoder = {
+        'features': config.encoder.features,
+        'encoder': config.encoder.kind,
+        # Loaded weights bring statistics of their own; weights from scratch are normalised otherwise.
+        'fixed_norm': config.encoder.weights is not None,
+    }
     if agent == 'bc':
         return PolicyShape(hidden=config.bc.hidden, **encoder)
     sac = config.sac
