@@ -27,7 +27,7 @@ class EncoderConfig(Section):
     pretraining: Literal['bc', 'dynamo', 'none'] = Field(
         'bc', description='on the demonstrations, before anything is frozen; none: random weights, or `weights`'
     )
-    random_shift_px: int = Field(3, ge=0)
+    random_shift_px: int = Field(3, ge=0, le=15, description='less than the smallest image is wide')
     cached_shifts: int = Field(
         0, ge=0, le=32, description='frozen: so many randomly shifted copies are kept of what the trunk saw, besides'
     )

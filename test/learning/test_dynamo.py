@@ -56,6 +56,12 @@ def moving_dot(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(frames), np.stack(positions)
 
 
+@pytest.fixture(autouse=True)
+def threads_as_they_are(monkeypatch):
+    """Pretraining takes the whole machine, and would keep it for the tests after it."""
+    monkeypatch.setattr(torch, 'set_num_threads', lambda _: None)
+
+
 @pytest.fixture
 def demos(tmp_path):
     rng = np.random.default_rng(0)

@@ -152,3 +152,12 @@ def test_a_shifted_constant_image_is_itself_and_a_shift_moves_whole_pixels():
     ramp = np.tile(np.arange(16, dtype=np.uint8)[None, None, :, None], (8, 16, 1, 3))
     steps = np.diff(random_shift(ramp, 3, rng)[:, 0, :, 0].astype(int), axis=1)
     assert set(np.unique(steps)) <= {0, 1}
+
+
+def test_a_shifted_image_is_a_window_of_the_image_with_its_edge_repeated():
+    images = np.random.default_rng(0).integers(0, 256, (64, 9, 12, 3), dtype=np.uint8)
+    shifted = random_shift(images, 4, np.random.default_rng(1))
+    offsets = np.random.default_rng(1).integers(0, 9, (64, 2))
+    padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)), mode='edge')
+    windows = [image[row : row + 9, column : column + 12] for image, (row, column) in zip(padded, offsets)]
+    assert np.array_equal(shifted, np.stack(windows))
