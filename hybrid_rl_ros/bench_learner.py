@@ -203,7 +203,7 @@ def _row(
 
 def _settings(case: Case) -> dict[str, Any]:
     """What a reader has to know to take the figure again."""
-    names = ('observation', 'precision', 'critics', 'layer_norm', 'utd', 'batch', 'hidden', 'states', 'actions', 'steps', 'threads')
+    names = 'observation precision critics layer_norm utd batch hidden states actions steps threads'.split()
     cameras = {'cameras': len(case['cameras']), 'size': case['size'], 'encoder': ENCODER} if case['cameras'] else {}
     return {name: case[name] for name in names} | cameras  # type: ignore[literal-required]
 

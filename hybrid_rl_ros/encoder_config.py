@@ -14,8 +14,10 @@ from hybrid_rl_ros.errors import UserError
 class EncoderConfig(Section):
     """One convolutional encoder per camera: a trunk, and a head that makes `features` numbers of what the trunk saw."""
 
-    kind: Literal['small', 'resnet10', 'resnet18'] = Field(
-        'small', description='small: two convolutions, all of it trunk. resnet*: the head weights places of their map'
+    kind: Literal['small', 'keypoints', 'resnet10', 'resnet18'] = Field(
+        'small',
+        description='small: two convolutions and a linear layer. keypoints: where features/2 things are in the image. '
+        'resnet*: a head weights the places of their map',
     )
     weights: str | None = Field(
         None, description="a safetensors file with a ResNet's weights, as torchvision or timm name them; every camera's"
@@ -34,8 +36,10 @@ class EncoderConfig(Section):
 
     @model_validator(mode='after')
     def _keys_fit(self) -> EncoderConfig:
-        if self.weights is not None and self.kind == 'small':
-            raise ValueError("weights are a ResNet's: they need kind: resnet10 or resnet18, not kind: small")
+        if self.weights is not None and self.kind in ('small', 'keypoints'):
+            raise ValueError(f"weights are a ResNet's: they need kind: resnet10 or resnet18, not kind: {self.kind}")
+        if self.kind == 'keypoints' and self.features % 2:
+            raise ValueError(f'kind: keypoints has x and y of each point: features ({self.features}) must be even')
         if self.cached_shifts and self.mode == 'end_to_end':
             raise ValueError('cached_shifts needs mode: frozen; with mode: end_to_end every draw is shifted anew')
         if self.cached_shifts and not self.random_shift_px:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid_rl_ros.data.specs import ImageSpec
+from hybrid_rl_ros.learning.networks.keypoints import KeypointEncoder
 from hybrid_rl_ros.learning.networks.resnet import ResnetEncoder
 from hybrid_rl_ros.learning.policies.shape import PolicyShape
 
@@ -36,7 +37,7 @@ class SmallEncoder(nn.Module):
         return list(self.parameters())
 
 
-Encoder = SmallEncoder | ResnetEncoder
+Encoder = SmallEncoder | KeypointEncoder | ResnetEncoder
 
 
 class Encoders(nn.Module):
@@ -70,4 +71,6 @@ class Encoders(nn.Module):
 
 
 def _encoder(spec: ImageSpec, shape: PolicyShape) -> Encoder:
-    return SmallEncoder(spec, shape.features) if shape.encoder == 'small' else ResnetEncoder(spec, shape)
+    if shape.encoder == 'small':
+        return SmallEncoder(spec, shape.features)
+    return KeypointEncoder(spec, shape.features) if shape.encoder == 'keypoints' else ResnetEncoder(spec, shape)

@@ -13,7 +13,7 @@ class PolicyShape(Section):
 
     features: int
     hidden: list[int]
-    encoder: Literal['small', 'resnet10', 'resnet18'] = 'small'
+    encoder: Literal['small', 'keypoints', 'resnet10', 'resnet18'] = 'small'
     fixed_norm: bool = False
     activation: Literal['tanh', 'relu'] = 'tanh'
     layer_norm: bool = True
