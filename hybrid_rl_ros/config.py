@@ -166,6 +166,15 @@ class SacConfig(Section):
     demo_ratio: float = Field(0.5, ge=0, lt=1)
     updates_per_step: int = Field(4, ge=1)
     critic_updates_per_actor_update: int = Field(1, ge=1)
+    gripper: Literal['continuous', 'dqn'] = Field(
+        'continuous',
+        description='dqn: close, keep or open by a critic of these three; needs action.gripper_mode: discrete',
+    )
+    gripper_penalty: float = Field(
+        -0.02,
+        le=0,
+        description='with gripper: dqn, what its critic adds to the reward when the fingers are made to move',
+    )
 
     @model_validator(mode='before')
     @classmethod
@@ -307,6 +316,15 @@ class Config(Section):
                 raise ValueError(f'observation.cameras.{name}.source: a camera does not wait; it needs clock: realtime')
             if camera.source is not None and not (name.isidentifier() and name.isascii()):
                 raise ValueError(f'observation.cameras.{name}: expected a name of letters, digits and _ only')
+        return self
+
+    @model_validator(mode='after')
+    def _gripper_fits(self) -> Config:
+        if self.sac.gripper == 'dqn':
+            if not self.action.gripper or self.action.gripper_mode != 'discrete':
+                raise ValueError('sac.gripper: dqn needs action.gripper: true and action.gripper_mode: discrete')
+            if 'gripper.opening' not in self.observation.state:
+                raise ValueError('sac.gripper: dqn needs gripper.opening in observation.state')
         return self
 
 

@@ -68,6 +68,22 @@ def squashed(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tens
     return torch.tanh(unsquashed), log_prob.sum(-1)
 
 
+class GripperValues(nn.Module):
+    """What closing, keeping and opening the gripper are worth: (B, D) inputs to (B, 3) values."""
+
+    def __init__(self, inputs: int, trunk: Trunk) -> None:
+        super().__init__()
+        self.trunk = trunk.build(inputs)
+        self.head = nn.Linear(trunk.hidden[-1], 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.trunk(inputs))
+
+    def choice(self, inputs: Tensor) -> Tensor:
+        """(B, 1) the best of -1, 0 and 1, always: exploring is for the other dimensions."""
+        return self(inputs).argmax(-1, keepdim=True).float() - 1.0
+
+
 class CriticEnsemble(nn.Module):
     """E independent critics evaluated as one: (B, D) inputs and (B, A) actions to (E, B) values."""
 

@@ -17,6 +17,7 @@ class PolicyShape(Section):
     fixed_norm: bool = False
     activation: Literal['tanh', 'relu'] = 'tanh'
     layer_norm: bool = True
+    gripper: Literal['continuous', 'dqn'] = 'continuous'
 
 
 def shape_of(config: Config, agent: str) -> PolicyShape:
@@ -30,4 +31,10 @@ def shape_of(config: Config, agent: str) -> PolicyShape:
     if agent == 'bc':
         return PolicyShape(hidden=config.bc.hidden, **encoder)
     sac = config.sac
-    return PolicyShape(hidden=sac.hidden, activation=sac.activation, layer_norm=sac.actor_layer_norm, **encoder)
+    return PolicyShape(
+        hidden=sac.hidden,
+        activation=sac.activation,
+        layer_norm=sac.actor_layer_norm,
+        gripper=sac.gripper,
+        **encoder,
+    )
