@@ -47,12 +47,22 @@ class ObservationConfig(Section):
     """
 
     state: list[str] = []
+    critic_only: list[str] = Field(
+        [], description='more state names, stored like the others: the critics see them, the policy never does'
+    )
     cameras: dict[str, CameraConfig] = {}
     max_age_s: float = Field(0.5, gt=0, description='real time: a stream older than this stops observations')
     frozen_after_s: float = Field(
         1.0, gt=0, description='a real camera that repeats one picture this long stops observations'
     )
     topic_timeout_s: float = Field(5.0, gt=0, description='give up when nobody publishes a stream this long')
+
+    @model_validator(mode='after')
+    def _each_name_is_for_one(self) -> ObservationConfig:
+        both = [name for name in self.critic_only if name in self.state]
+        if both:
+            raise ValueError(f'{both[0]} is in state and in critic_only; leave it in one of them')
+        return self
 
     @property
     def driver_cameras(self) -> dict[str, CameraConfig]:
@@ -299,6 +309,8 @@ class Config(Section):
         gymnasium = self.sim is not None and self.sim.backend == 'gymnasium'
         if gymnasium != (self.task == 'gymnasium') or gymnasium != (self.action.space == 'direct'):
             raise ValueError('sim.backend: gymnasium, task: gymnasium and action.space: direct belong together')
+        if gymnasium and self.observation.critic_only:
+            raise ValueError('observation.critic_only: with sim.backend: gymnasium the policy sees the whole vector')
         shortest_s = 1.2 * self.control_period_s
         if self.clock == 'realtime' and not gymnasium and self.safety.action_timeout_s < shortest_s:
             raise ValueError(

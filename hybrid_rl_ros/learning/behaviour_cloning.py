@@ -30,7 +30,8 @@ def clone_behaviour(
     """
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
-    specs, bc = demos.specs, config.bc
+    specs, bc = demos.specs.without_state(config.observation.critic_only), config.bc
+    seen = len(specs.observation.state)
     policy = Policy.build(specs, shape_of(config, 'bc'), 'bc')
     network = policy.network.requires_grad_(True)
     if learned is not None:
@@ -48,7 +49,7 @@ def clone_behaviour(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, bc.learning_rate, total_steps=bc.updates)
     for update in range(bc.updates):
         rows = demos.sample_rows(bc.batch, rng)
-        state = torch.from_numpy(normalised_states(demos.states(rows), specs)).to(device)
+        state = torch.from_numpy(normalised_states(demos.states(rows)[:, :seen], specs)).to(device)
         action = torch.from_numpy(normalised_actions(demos.actions(rows), specs)).to(device)
         seen = cache.views(rows, rng) if cache else _shifted_frames(demos, rows, config.encoder.random_shift_px, rng)
         views = {camera: torch.from_numpy(view).to(device) for camera, view in seen.items()}

@@ -45,8 +45,10 @@ class InferenceNode(GraphNode):
         self._noise: float = self.parameter('expert_noise', 0.0, "the expert's noise, fraction of the range")
         self._action = self.publisher(JointState, 'action/policy', STEP)
         self._version = self.create_publisher(UInt32, 'policy/version', LATCHED)
+        # A policy is picked its own numbers: of those that only the critics see, it knows nothing.
+        self._policy_specs = self.specs.without_state(self.config.observation.critic_only)
         self._action_names = self.specs.action.names
-        self._state_names = self.specs.observation.state.names
+        self._state_names = self._policy_specs.observation.state.names
         self._chunks = ChunkExecutor(round(self.config.control_period_s * NS_PER_S))
         self._last_action_s: float | None = None
         self._episode = -1.0
@@ -65,7 +67,9 @@ class InferenceNode(GraphNode):
                 config.task, self._noise, config.seed, config.action.max_step_m, config.action.gripper
             )
             return self._act_expert
-        self._actor = PolicyActor(self.specs, config.inference, config.seed, deterministic=self._source == 'file')
+        self._actor = PolicyActor(
+            self._policy_specs, config.inference, config.seed, deterministic=self._source == 'file'
+        )
         if self._source == 'file':
             path = self.run_dir / 'policy.safetensors'
             try:
@@ -76,7 +80,7 @@ class InferenceNode(GraphNode):
         else:
             self._actor.prepare(shape_of(config, config.agent))
             cloned = self.run_dir / 'pretrained' / 'policy.safetensors'
-            self._warm_up = WarmUp(self.specs, cloned, config.train.warm_up_noise, config.seed)
+            self._warm_up = WarmUp(self._policy_specs, cloned, config.train.warm_up_noise, config.seed)
             self.create_subscription(UInt8MultiArray, 'policy/weights', self._on_weights, LATCHED)
         self._say_engine()
         return self._act_policy

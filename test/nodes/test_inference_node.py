@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rclpy
 import torch
@@ -140,3 +141,13 @@ def test_where_eager_is_asked_for_the_node_acts_so_and_says_it(tmp_path):
         policy = make_policy(graph.specs)
         graph.require_acts(policy, data=policy.to_bytes(1), version=1, stamp=NS_PER_S)
         assert 'the policy runs by PyTorch eager on cpu' in (tmp_path / 'log').read_text()
+
+
+def test_a_policy_without_what_only_the_critics_see_is_given_its_own_numbers(tmp_path):
+    hidden = ['task.target.x', 'task.target.y']
+    with inference_node(tmp_path, 'clock=lockstep', f'observation.critic_only=[{", ".join(hidden)}]') as (graph, _):
+        policy = make_policy(graph.specs.without_state(hidden))
+        assert graph.publish_weights(policy.to_bytes(1)) == 1
+        observation = graph.observe(NS_PER_S)
+        observation.state = observation.state[:-2]
+        np.testing.assert_allclose(graph.action_for(NS_PER_S), policy.act(observation)[0], atol=1e-4)

@@ -38,7 +38,8 @@ class SacAgent:
         self.sampling = Sampling(**{name: getattr(config.sac, name) for name in names})
         self.precision = torch.bfloat16 if config.train.precision == 'bf16' else torch.float32
         self.generator = torch.Generator(device).manual_seed(config.seed)
-        self._policy = Policy.build(specs, shape_of(config, 'sac'), 'sac')
+        policy_specs = specs.without_state(config.observation.critic_only)
+        self._policy = Policy.build(policy_specs, shape_of(config, 'sac'), 'sac')
         network = self._policy.network.requires_grad_(True).to(device)
         network.encoders.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network, self.encoders, self.actor = network, network.encoders, network.actor
@@ -46,8 +47,10 @@ class SacAgent:
             self.encoders.freeze_trunks()
         trunk = Trunk(self.config.hidden, self.config.activation, self.config.critic_layer_norm)
         actions = len(specs.action) - (network.gripper is not None)
-        critics = CriticEnsemble(self.config.critics, network.input_width, actions, trunk)
-        self.value = ValueNetwork(self.encoders, critics).to(device)
+        shared = len(policy_specs.observation.state)
+        inputs = network.input_width + len(specs.observation.state) - shared
+        critics = CriticEnsemble(self.config.critics, inputs, actions, trunk)
+        self.value = ValueNetwork(self.encoders, critics, shared).to(device)
         self.target_value = copy.deepcopy(self.value).requires_grad_(False)
         self.log_temperature = torch.tensor(self.config.initial_temperature, device=device).log()
         self.target_entropy = self.config.target_entropy_per_dim * actions
