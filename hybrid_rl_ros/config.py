@@ -186,6 +186,10 @@ class SacConfig(Section):
         description='with gripper: dqn, what its critic adds to the reward when the fingers are made to move',
     )
 
+    relative_frame: bool = Field(
+        False, description='states and actions as seen from where the tool stood when the episode began; also of bc'
+    )
+
     @model_validator(mode='before')
     @classmethod
     def _fill_from_preset(cls, data: Any) -> Any:
@@ -337,6 +341,23 @@ class Config(Section):
                 raise ValueError('sac.gripper: dqn needs action.gripper: true and action.gripper_mode: discrete')
             if 'gripper.opening' not in self.observation.state:
                 raise ValueError('sac.gripper: dqn needs gripper.opening in observation.state')
+        return self
+
+    @model_validator(mode='after')
+    def _relative_frame_fits(self) -> Config:
+        if not self.sac.relative_frame:
+            return self
+        if self.action.space != 'ee_delta' or self.action.frame != 'base':
+            raise ValueError('sac.relative_frame: needs action.space: ee_delta and action.frame: base')
+        missing = {'ee.x', 'ee.y', 'ee.z'} - set(self.observation.state)
+        if missing:
+            raise ValueError(f'sac.relative_frame: needs {min(missing)} in observation.state')
+        names = {*self.observation.state, *self.observation.critic_only}
+        for name in sorted(names):
+            x_or_y = name.startswith(('ee.', 'task.')) and name.endswith(('.x', '.y', '.vx', '.vy'))
+            other = name[:-1] + ('y' if name.endswith('x') else 'x')
+            if x_or_y and other not in names:
+                raise ValueError(f'sac.relative_frame: turns x and y together, and {name} comes without {other}')
         return self
 
 

@@ -24,6 +24,7 @@ from hybrid_rl_ros.learning.policies.published import (
     write_published,
 )
 from hybrid_rl_ros.learning.policies.shape import PolicyShape
+from hybrid_rl_ros.learning.relative_frame import make_frame
 
 
 class PolicyNetwork(nn.Module):
@@ -60,6 +61,7 @@ class Policy:
         self.specs = specs
         self.version = version
         self.head = head
+        self.frame = make_frame(specs, bool(head.get('relative_frame')))
 
     @classmethod
     def build(cls, specs: Specs, shape: PolicyShape, kind: str) -> Policy:
@@ -76,15 +78,21 @@ class Policy:
 
     @torch.inference_mode()
     def act(
-        self, observation: Observation, deterministic: bool = True, generator: torch.Generator | None = None
+        self,
+        observation: Observation,
+        deterministic: bool = True,
+        generator: torch.Generator | None = None,
+        start: np.ndarray | None = None,
     ) -> np.ndarray:
-        """(1, A): a chunk of one action in physical units."""
-        state = torch.from_numpy(normalised_states(observation.state[None], self.specs))
+        """(1, A): a chunk of one action in physical units. `start`: the state that the episode began in; None: this."""
+        begun = self.frame.start(observation.state if start is None else start)
+        seen = self.frame.states(observation.state, begun)
+        state = torch.from_numpy(normalised_states(seen[None], self.frame.specs))
         images = {camera: torch.from_numpy(np.ascontiguousarray(im))[None] for camera, im in observation.images.items()}
         shape = (1, len(self.specs.action))
         noise = torch.zeros(shape) if deterministic else torch.randn(shape, generator=generator)
         action = self.network.action(self.network.inputs(state, images), noise)
-        return self.specs.action.denormalise(action.numpy())
+        return self.frame.base_actions(self.specs.action.denormalise(action.numpy()), begun)
 
     def weights_sha256(self) -> str:
         return weights_sha256(self.network.state_dict())
