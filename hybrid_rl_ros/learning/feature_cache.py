@@ -17,8 +17,8 @@ from hybrid_rl_ros.learning.relative_frame import make_frame
 class FeatureCache:
     """`states(rows)` (B, S) and `actions(rows)` (B, A) are normalised, and as seen in the frame of the configuration.
 
-    `views(rows, rng)` {camera: (B, ...)} come from the trunks of `encoders`. With encoder.cached_shifts each frame has so
-    many shifted copies, and every view is of one of them or of the frame.
+    `views(rows, rng)` {camera: (B, ...)} come from the trunks of `encoders`. With encoder.cached_shifts each frame has
+    so many shifted copies, and every view is of one of them or of the frame.
     """
 
     def __init__(self, store: ReplayStore, encoders: Encoders | None, config: Config) -> None:

@@ -173,7 +173,8 @@ def test_the_learner_sees_each_episode_from_its_first_row_and_the_store_keeps_th
     frame = RelativeFrame(specs)
     with ReplayStore.create(tmp_path, specs, 40) as store:
         fill(store, scenes)
-        source = Source(store, SacAgent(specs, config, 'cpu').encoders, config)
+        agent = SacAgent(specs, config, 'cpu')
+        source = Source(store, agent.encoders, config, agent.sampling)
         source.cache.catch_up(15)
         source.cache.catch_up(store.sequence)
         rows = store.valid_rows()
