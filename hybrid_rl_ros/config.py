@@ -47,12 +47,22 @@ class ObservationConfig(Section):
     """
 
     state: list[str] = []
+    critic_only: list[str] = Field(
+        [], description='more state names, stored like the others: the critics see them, the policy never does'
+    )
     cameras: dict[str, CameraConfig] = {}
     max_age_s: float = Field(0.5, gt=0, description='real time: a stream older than this stops observations')
     frozen_after_s: float = Field(
         1.0, gt=0, description='a real camera that repeats one picture this long stops observations'
     )
     topic_timeout_s: float = Field(5.0, gt=0, description='give up when nobody publishes a stream this long')
+
+    @model_validator(mode='after')
+    def _each_name_is_for_one(self) -> ObservationConfig:
+        both = [name for name in self.critic_only if name in self.state]
+        if both:
+            raise ValueError(f'{both[0]} is in state and in critic_only; leave it in one of them')
+        return self
 
     @property
     def driver_cameras(self) -> dict[str, CameraConfig]:
@@ -166,6 +176,19 @@ class SacConfig(Section):
     demo_ratio: float = Field(0.5, ge=0, lt=1)
     updates_per_step: int = Field(4, ge=1)
     critic_updates_per_actor_update: int = Field(1, ge=1)
+    gripper: Literal['continuous', 'dqn'] = Field(
+        'continuous',
+        description='dqn: close, keep or open by a critic of these three; needs action.gripper_mode: discrete',
+    )
+    gripper_penalty: float = Field(
+        -0.02,
+        le=0,
+        description='with gripper: dqn, what its critic adds to the reward when the fingers are made to move',
+    )
+
+    relative_frame: bool = Field(
+        False, description='states and actions as seen from where the tool stood when the episode began; also of bc'
+    )
 
     @model_validator(mode='before')
     @classmethod
@@ -290,6 +313,8 @@ class Config(Section):
         gymnasium = self.sim is not None and self.sim.backend == 'gymnasium'
         if gymnasium != (self.task == 'gymnasium') or gymnasium != (self.action.space == 'direct'):
             raise ValueError('sim.backend: gymnasium, task: gymnasium and action.space: direct belong together')
+        if gymnasium and self.observation.critic_only:
+            raise ValueError('observation.critic_only: with sim.backend: gymnasium the policy sees the whole vector')
         shortest_s = 1.2 * self.control_period_s
         if self.clock == 'realtime' and not gymnasium and self.safety.action_timeout_s < shortest_s:
             raise ValueError(
@@ -307,6 +332,32 @@ class Config(Section):
                 raise ValueError(f'observation.cameras.{name}.source: a camera does not wait; it needs clock: realtime')
             if camera.source is not None and not (name.isidentifier() and name.isascii()):
                 raise ValueError(f'observation.cameras.{name}: expected a name of letters, digits and _ only')
+        return self
+
+    @model_validator(mode='after')
+    def _gripper_fits(self) -> Config:
+        if self.sac.gripper == 'dqn':
+            if not self.action.gripper or self.action.gripper_mode != 'discrete':
+                raise ValueError('sac.gripper: dqn needs action.gripper: true and action.gripper_mode: discrete')
+            if 'gripper.opening' not in self.observation.state:
+                raise ValueError('sac.gripper: dqn needs gripper.opening in observation.state')
+        return self
+
+    @model_validator(mode='after')
+    def _relative_frame_fits(self) -> Config:
+        if not self.sac.relative_frame:
+            return self
+        if self.action.space != 'ee_delta' or self.action.frame != 'base':
+            raise ValueError('sac.relative_frame: needs action.space: ee_delta and action.frame: base')
+        missing = {'ee.x', 'ee.y', 'ee.z'} - set(self.observation.state)
+        if missing:
+            raise ValueError(f'sac.relative_frame: needs {min(missing)} in observation.state')
+        names = {*self.observation.state, *self.observation.critic_only}
+        for name in sorted(names):
+            x_or_y = name.startswith(('ee.', 'task.')) and name.endswith(('.x', '.y', '.vx', '.vy'))
+            other = name[:-1] + ('y' if name.endswith('x') else 'x')
+            if x_or_y and other not in names:
+                raise ValueError(f'sac.relative_frame: turns x and y together, and {name} comes without {other}')
         return self
 
 

@@ -18,7 +18,9 @@ AXES = 'xyz'
 
 def arm_specs(config: Config, robot: RobotConfig, kinematics: ArmKinematics) -> Specs:
     """The specs of `config` on `robot`. Raises UserError for a state name that nothing provides."""
-    state = tuple(_state_dimension(name, config, robot, kinematics) for name in config.observation.state)
+    # What only the critics see comes last; learning/networks/value.py relies on it.
+    names = [*config.observation.state, *config.observation.critic_only]
+    state = tuple(_state_dimension(name, config, robot, kinematics) for name in names)
     images = tuple(
         ImageSpec(camera=name, height=camera.height, width=camera.width)
         for name, camera in config.observation.cameras.items()
@@ -52,7 +54,9 @@ def _state_dimension(name: str, config: Config, robot: RobotConfig, kinematics: 
         limit, unit = (MAX_FORCE_N, 'N') if part[0] == 'f' else (MAX_TORQUE_NM, 'Nm')
         return Dimension(name=name, unit=unit, low=-limit, high=limit)
     if name.startswith('task.') and config.sim is None:
-        raise UserError(f'observation.state: {name!r} is known to a simulation only, and sim is null')
+        key = 'critic_only' if name in config.observation.critic_only else 'state'
+        mend = '; a trained policy does without: set observation.critic_only=[]' if key == 'critic_only' else ''
+        raise UserError(f'observation.{key}: {name!r} is known to a simulation only, and sim is null{mend}')
     if name.startswith('task.offset.') and part in AXES:
         axis = AXES.index(part)
         span = robot.limits.workspace_high_m[axis] - robot.limits.workspace_low_m[axis]

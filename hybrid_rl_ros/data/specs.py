@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -81,6 +81,12 @@ class Specs(_Frozen):
 
     observation: ObservationSpec
     action: ActionSpec
+
+    def without_state(self, names: Collection[str]) -> Specs:
+        """The same without these numbers of the state."""
+        kept = tuple(dimension for dimension in self.observation.state.dimensions if dimension.name not in names)
+        observation = ObservationSpec(state=VectorSpec(dimensions=kept), images=self.observation.images)
+        return Specs(observation=observation, action=self.action)
 
 
 @dataclass

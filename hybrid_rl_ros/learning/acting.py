@@ -32,8 +32,7 @@ class PolicyActor:
         self.engine: Engine | None = None
         self.version = 0
         self.weights_sha256: str | None = None
-        state, action = specs.observation.state, specs.action
-        self._state_low, self._state_span = state.low, state.high - state.low
+        action = specs.action
         self._action_low, self._action_span = action.low, action.high - action.low
 
     @property
@@ -53,11 +52,13 @@ class PolicyActor:
         self._fit_engine(published, where).load(published.weights)
         self.version, self.weights_sha256 = published.version, published.sha256
 
-    def act(self, observation: Observation) -> np.ndarray:
-        """(1, A) a chunk of one action, physical units."""
+    def act(self, observation: Observation, start: np.ndarray | None = None) -> np.ndarray:
+        """(1, A) a chunk of one action, physical units. `start`: the state that the episode began in; None: this."""
         assert self.engine is not None
-        buffers = self.engine.buffers
-        state = np.subtract(observation.state, self._state_low, out=buffers.state[0])
+        buffers, frame = self.engine.buffers, self._frame
+        begun = frame.start(observation.state if start is None else start)
+        seen = frame.states(observation.state, begun)
+        state = np.subtract(seen, self._state_low, out=buffers.state[0])
         state /= self._state_span
         state *= 2.0
         state -= 1.0
@@ -66,7 +67,8 @@ class PolicyActor:
         if not self._deterministic:
             self._noise.normal_(generator=self._generator)
         self.engine.run()
-        return self._action_low + (buffers.action + 1.0) / 2.0 * self._action_span
+        action = self._action_low + (buffers.action + 1.0) / 2.0 * self._action_span
+        return frame.base_actions(action, begun)
 
     def _fit_engine(self, published: PublishedPolicy, where: str) -> Engine:
         """The engine that takes these weights; they are known to fit before any of them is in place."""
@@ -80,6 +82,9 @@ class PolicyActor:
     def _make_engine(self, policy: Policy) -> Engine:
         self.engine = make_engine(policy.network, self._specs, self._config)
         self._noise = torch.from_numpy(self.engine.buffers.noise)
+        self._frame = policy.frame
+        state = policy.frame.specs.observation.state
+        self._state_low, self._state_span = state.low, state.high - state.low
         self._architecture = policy.architecture
         self._shapes = {name: tensor.shape for name, tensor in policy.network.state_dict().items()}
         return self.engine
@@ -101,9 +106,9 @@ class WarmUp:
         if self._policy is not None:
             require_same_specs(self._policy.specs, specs, str(cloned))
 
-    def act(self, observation: Observation) -> np.ndarray:
-        """(A,) an action, physical units, within its bounds."""
+    def act(self, observation: Observation, start: np.ndarray | None = None) -> np.ndarray:
+        """(A,) an action, physical units, within its bounds; `start` as for PolicyActor."""
         if self._policy is None:
             return self._rng.uniform(self._low, self._high)
         noise = self._deviation * self._rng.standard_normal(len(self._low))
-        return np.clip(self._policy.act(observation)[0] + noise, self._low, self._high)
+        return np.clip(self._policy.act(observation, start=start)[0] + noise, self._low, self._high)

@@ -14,7 +14,7 @@ from hybrid_rl_ros.learning.feature_cache import FeatureCache
 from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.networks.resnet_weights import load_weights
-from hybrid_rl_ros.learning.policies.policy import Policy, normalised_actions, normalised_states
+from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.policies.shape import shape_of
 
 Progress = Callable[[int, int, float], None]
@@ -30,7 +30,8 @@ def clone_behaviour(
     """
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
-    specs, bc = demos.specs, config.bc
+    specs, bc = demos.specs.without_state(config.observation.critic_only), config.bc
+    shared = len(specs.observation.state)
     policy = Policy.build(specs, shape_of(config, 'bc'), 'bc')
     network = policy.network.requires_grad_(True)
     if learned is not None:
@@ -38,19 +39,19 @@ def clone_behaviour(
     elif config.encoder.weights is not None and specs.observation.images:
         load_weights(network.encoders, Path(config.encoder.weights))
     network.to(device)
-    cache = None
-    if learned is not None or (config.encoder.weights is not None and config.encoder.mode == 'frozen'):
+    frozen = learned is not None or (config.encoder.weights is not None and config.encoder.mode == 'frozen')
+    if frozen:
         network.encoders.freeze_trunks()
-        cache = FeatureCache(demos, network.encoders, config)
-        cache.catch_up(demos.sequence)
+    cache = FeatureCache(demos, network.encoders if frozen else None, config)
+    cache.catch_up(demos.sequence)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, bc.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, bc.learning_rate, total_steps=bc.updates)
     for update in range(bc.updates):
         rows = demos.sample_rows(bc.batch, rng)
-        state = torch.from_numpy(normalised_states(demos.states(rows), specs)).to(device)
-        action = torch.from_numpy(normalised_actions(demos.actions(rows), specs)).to(device)
-        seen = cache.views(rows, rng) if cache else _shifted_frames(demos, rows, config.encoder.random_shift_px, rng)
+        state = torch.from_numpy(cache.states(rows)[:, :shared]).to(device)
+        action = torch.from_numpy(cache.actions(rows)).to(device)
+        seen = cache.views(rows, rng) if frozen else _shifted_frames(demos, rows, config.encoder.random_shift_px, rng)
         views = {camera: torch.from_numpy(view).to(device) for camera, view in seen.items()}
         loss = (network.actor.mode(network.inputs(state, views)) - action).square().mean()
         optimiser.zero_grad(set_to_none=True)

@@ -10,18 +10,23 @@ from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.networks.encoder import Encoders
-from hybrid_rl_ros.learning.policies.policy import normalised_states
+from hybrid_rl_ros.learning.policies.policy import normalised_actions, normalised_states
+from hybrid_rl_ros.learning.relative_frame import make_frame
 
 
 class FeatureCache:
-    """`states(rows)` (B, S) are normalised; `views(rows, rng)` {camera: (B, ...)} come from the trunks of `encoders`.
+    """`states(rows)` (B, S) and `actions(rows)` (B, A) are normalised, and as seen in the frame of the configuration.
 
-    With encoder.cached_shifts each frame has so many shifted copies, and every view is of one of them or of the frame.
+    `views(rows, rng)` {camera: (B, ...)} come from the trunks of `encoders`. With encoder.cached_shifts each frame has
+    so many shifted copies, and every view is of one of them or of the frame.
     """
 
     def __init__(self, store: ReplayStore, encoders: Encoders | None, config: Config) -> None:
         self._store = store
         self._encoders = encoders
+        self._frame = make_frame(store.specs, config.sac.relative_frame)
+        self._start = np.zeros(4, np.float32)
+        self._starts = np.zeros((store.capacity, 4), np.float32)
         self._shifts, self._shift_px = config.encoder.cached_shifts, config.encoder.random_shift_px
         self._seed = config.seed
         # Zeroed memory is only taken from the machine when it is first written.
@@ -34,13 +39,17 @@ class FeatureCache:
         # One at a time: a convolution's last bits depend on the size of its batch, and a resumed run must not.
         for sequence in range(max(self._encoded, before_sequence - self._store.capacity), before_sequence):
             rows = np.array([sequence % self._store.capacity])
-            self._states[rows] = normalised_states(self._store.states(rows), self._store.specs)
+            self._states[rows] = self._seen(rows, sequence)
             if self._encoders is not None:
                 self._encode(self._encoders, rows, sequence)
         self._encoded = max(self._encoded, before_sequence)
 
     def states(self, rows: np.ndarray) -> np.ndarray:
         return self._states[rows]
+
+    def actions(self, rows: np.ndarray) -> np.ndarray:
+        actions = self._frame.actions(self._store.actions(rows), self._starts[rows])
+        return normalised_actions(actions, self._frame.specs)
 
     def views(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """`rng` chooses among a frame's copies, for each row and camera by itself; without copies it is not asked."""
@@ -50,6 +59,14 @@ class FeatureCache:
             camera: values[rows, rng.integers(self._shifts + 1, size=len(rows))]
             for camera, values in self._views.items()
         }
+
+    def _seen(self, rows: np.ndarray, sequence: int) -> np.ndarray:
+        """(1, S) of the row (1,) of step number `sequence`, which follows the last one."""
+        states = self._store.states(rows)
+        if not self._store.completes_transition(sequence):
+            self._start = self._frame.start(states[0])
+        self._starts[rows] = self._start
+        return normalised_states(self._frame.states(states, self._start), self._frame.specs)
 
     @torch.no_grad()
     def _encode(self, encoders: Encoders, rows: np.ndarray, sequence: int) -> None:

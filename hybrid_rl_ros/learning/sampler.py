@@ -16,7 +16,6 @@ from hybrid_rl_ros.learning.batch import Batch
 from hybrid_rl_ros.learning.feature_cache import FeatureCache
 from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.networks.encoder import Encoders
-from hybrid_rl_ros.learning.policies.policy import normalised_actions
 from hybrid_rl_ros.learning.staging import Staging
 
 Parts = dict[str, np.ndarray]
@@ -38,7 +37,7 @@ class Source:
         ahead = n_step(self.store, rows, self._n_step, self._discount, before_sequence, drawn=True)
         parts = {
             'state': self.cache.states(rows),
-            'action': normalised_actions(self.store.actions(rows), self.store.specs),
+            'action': self.cache.actions(rows),
             'reward': ahead.reward,
             'discount': ahead.discount,
             'mask': ahead.mask,

@@ -15,6 +15,7 @@ from std_msgs.msg import UInt8MultiArray, UInt32
 from hybrid_rl_ros.data.specs import Observation
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.acting import PolicyActor, WarmUp
+from hybrid_rl_ros.learning.episode_start import EpisodeStart
 from hybrid_rl_ros.learning.policies.chunk_executor import ChunkExecutor
 from hybrid_rl_ros.learning.policies.shape import shape_of
 from hybrid_rl_ros.ros.messages import NS_PER_S, pick, read_image, read_named_vector, write_named_vector
@@ -45,13 +46,16 @@ class InferenceNode(GraphNode):
         self._noise: float = self.parameter('expert_noise', 0.0, "the expert's noise, fraction of the range")
         self._action = self.publisher(JointState, 'action/policy', STEP)
         self._version = self.create_publisher(UInt32, 'policy/version', LATCHED)
+        # A policy is picked its own numbers: of those that only the critics see, it knows nothing.
+        self._policy_specs = self.specs.without_state(self.config.observation.critic_only)
         self._action_names = self.specs.action.names
-        self._state_names = self.specs.observation.state.names
+        self._state_names = self._policy_specs.observation.state.names
         self._chunks = ChunkExecutor(round(self.config.control_period_s * NS_PER_S))
         self._last_action_s: float | None = None
         self._episode = -1.0
+        self._start = EpisodeStart(self.lockstep)
         self._act = self._make_source()
-        # The task stream is for experts alone; a policy is given the state and the images of the specs.
+        # The task stream is for experts, and says when an episode began; a policy is given the specs' state and images.
         streams = ['task', 'state', *(f'image/{image.camera}' for image in self.specs.observation.images)]
         self._observations = ObservationSubscriber(self, streams, self._on_observation)
         self.create_subscription(DiagnosticArray, 'episode', lambda _: self._chunks.clear(), LATCHED)
@@ -65,7 +69,9 @@ class InferenceNode(GraphNode):
                 config.task, self._noise, config.seed, config.action.max_step_m, config.action.gripper
             )
             return self._act_expert
-        self._actor = PolicyActor(self.specs, config.inference, config.seed, deterministic=self._source == 'file')
+        self._actor = PolicyActor(
+            self._policy_specs, config.inference, config.seed, deterministic=self._source == 'file'
+        )
         if self._source == 'file':
             path = self.run_dir / 'policy.safetensors'
             try:
@@ -76,7 +82,7 @@ class InferenceNode(GraphNode):
         else:
             self._actor.prepare(shape_of(config, config.agent))
             cloned = self.run_dir / 'pretrained' / 'policy.safetensors'
-            self._warm_up = WarmUp(self.specs, cloned, config.train.warm_up_noise, config.seed)
+            self._warm_up = WarmUp(self._policy_specs, cloned, config.train.warm_up_noise, config.seed)
             self.create_subscription(UInt8MultiArray, 'policy/weights', self._on_weights, LATCHED)
         self._say_engine()
         return self._act_policy
@@ -107,14 +113,17 @@ class InferenceNode(GraphNode):
         self.status.time_ms('observation_age', age * 1e-6)
 
     def _act_policy(self, messages: dict[str, Any]) -> np.ndarray:
-        state = pick(read_named_vector(messages['state']), self._state_names)
+        state = pick(read_named_vector(messages['state']), self._state_names).astype(np.float32)
         images = {
             stream.removeprefix('image/'): read_image(message)
             for stream, message in messages.items()
             if stream.startswith('image/')
         }
-        observation = Observation(state.astype(np.float32), images)
-        return self._actor.act(observation) if self._actor.has_policy else self._warm_up.act(observation)[None]
+        observation = Observation(state, images)
+        start = self._start.of(state, read_named_vector(messages['task']))
+        if self._actor.has_policy:
+            return self._actor.act(observation, start)
+        return self._warm_up.act(observation, start)[None]
 
     def _act_expert(self, messages: dict[str, Any]) -> np.ndarray:
         task = read_named_vector(messages['task'])
@@ -124,7 +133,9 @@ class InferenceNode(GraphNode):
         return self._expert.act(task)[None]
 
     def _on_safety_state(self, message: DiagnosticArray) -> None:
-        if not message.status[0].message.startswith('policy'):
+        mode = message.status[0].message
+        self._start.arm_acts = mode.startswith(('policy', 'teleop'))
+        if not mode.startswith('policy'):
             self._chunks.clear()
 
     def _on_weights(self, message: UInt8MultiArray) -> None:

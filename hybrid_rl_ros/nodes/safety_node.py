@@ -227,6 +227,9 @@ class SafetyNode(GraphNode):
             fingers = np.nan_to_num(np.array(read), nan=target.gripper, posinf=target.gripper, neginf=target.gripper)
             self._gripper.send(target.gripper, fingers, self._command_stamp(stamp))
         moved = {f'moved/ee.d{axis}': float(way) for axis, way in zip('xyz', target.moved_m)}
+        if target.gripper is None and 'gripper' in names:
+            # In lock-step the simulation must know that no command for the fingers will come.
+            moved['moved/gripper'] = 0.0
         limited = {f'limited/{name}': 1.0 for name in sorted(self._motion.limited_by)}
         self._motion.limited_by.clear()
         return {**dict(zip(names, target.executed.tolist())), **moved, **limited}

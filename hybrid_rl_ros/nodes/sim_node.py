@@ -60,7 +60,7 @@ class SimNode(GraphNode):
         self._stamp = self._period_ns if self.lockstep else 0
         self._commands_after = 0
         self._seen: dict[str, int] = {}
-        self._step_commands: dict[int, bool] = {}
+        self._step_commands: dict[int, list[str]] = {}
         cameras = self._sim.cameras
         self.consumers = {**self.consumers, **{f'{camera}/image_raw': ('observation_node',) for camera in cameras}}
         if not self._direct:
@@ -159,8 +159,13 @@ class SimNode(GraphNode):
             if not self.lockstep:
                 self._sim.advance(self.config.control_period_s)
         if self.lockstep:
-            self._step_commands[stamp] = acted and not self._direct
+            self._step_commands[stamp] = self._commands_of(values) if acted and not self._direct else []
             self._saw('executed', stamp)
+
+    def _commands_of(self, executed: dict[str, float]) -> list[str]:
+        """Which commands a step's executed action comes with; a discrete gripper that was never told stays untold."""
+        moves = self.config.action.gripper and self.robot.gripper.joints and 'moved/gripper' not in executed
+        return ['arm', 'gripper'] if moves else ['arm']
 
     def _on_learner(self, message: Header) -> None:
         self._saw('learner', stamp_ns(message.stamp))
@@ -171,14 +176,12 @@ class SimNode(GraphNode):
             self._advance_if_released()
 
     def _advance_if_released(self) -> None:
-        awaited = ['executed']
-        if self._step_commands.get(self._stamp):
-            awaited += ['arm', 'gripper'] if self.config.action.gripper and self.robot.gripper.joints else ['arm']
+        awaited = ['executed', *self._step_commands.get(self._stamp, [])]
         if 'learner_node' in self.peers:
             awaited.append('learner')
         if not self._resets or any(self._seen.get(source, 0) < self._stamp for source in awaited):
             return
-        self._step_commands = {stamp: acted for stamp, acted in self._step_commands.items() if stamp > self._stamp}
+        self._step_commands = {stamp: awaited for stamp, awaited in self._step_commands.items() if stamp > self._stamp}
         self._sim.advance(self.config.control_period_s)
         now = time.monotonic()
         self.status.time_ms('cycle', (now - self._step_began) * 1e3)

@@ -57,7 +57,7 @@ class Surroundings:
     def now(self) -> int:
         return self._node.get_clock().now().nanoseconds
 
-    def observe(self, stamp: int, seed: int = 0) -> Observation:
+    def observe(self, stamp: int, seed: int = 0, resets: float = 1.0) -> Observation:
         """Publish one observation; what it was."""
         rng = np.random.default_rng(seed)
         state = dict(zip(self.specs.observation.state.names, rng.uniform(-0.5, 0.5, 100).astype(np.float32).tolist()))
@@ -65,7 +65,7 @@ class Surroundings:
         for camera, image in images.items():
             self._publishers[f'image/{camera}'].publish(write_image(image, stamp, camera))
         self._publishers['state'].publish(write_named_vector(state, stamp))
-        self._publishers['task'].publish(write_named_vector({'resets': 1.0}, stamp))
+        self._publishers['task'].publish(write_named_vector({'resets': resets}, stamp))
         return Observation(np.array(list(state.values()), np.float32), images)
 
     def action_for(self, stamp: int) -> np.ndarray:

@@ -17,6 +17,7 @@ import pytest
 from hybrid_rl_ros.bringup import Bringup, node_status, nodes_of_run, prepare_run, resolve_specs, running
 from hybrid_rl_ros.config import Config, load_config
 from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.run_folder import read_json_lines
 
 CONFIG = Path(__file__).parents[2] / 'config'
@@ -94,6 +95,25 @@ def test_training_stores_every_executed_step_and_says_so(tmp_path):
     more = json.loads((run / 'summary.json').read_text())
     assert more['env_steps'] >= 120
     assert more['transitions_stored'] == more['env_steps']
+
+
+def test_a_chosen_gripper_a_relative_frame_and_critics_that_know_more_train_and_evaluate(tmp_path):
+    """Each episode that begins with keeping the fingers begins without a command for them."""
+    run = tmp_path / 'run'
+    settings = ['sac.gripper=dqn', 'sac.relative_frame=true', 'action={gripper: true, gripper_mode: discrete}']
+    settings += ['observation.state=[ee.x, ee.y, ee.z, ee.yaw, gripper.opening]']
+    settings += ['observation.critic_only=[task.target.x, task.target.y, task.target.z]']
+    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*SMALL, *settings))
+    _, errors = process.communicate(timeout=150)
+    assert process.returncode == 0, errors
+    summary = json.loads((run / 'summary.json').read_text())
+    assert summary['dropped_steps'] == 0 and summary['eval_episodes'] == 2
+    assert summary['weights_sha256'] == Policy.load(run / 'policy.safetensors').weights_sha256()
+    with ReplayStore.open(run / 'replay', read_only=True) as store:
+        firsts = [store.actions(store.episode_rows(episode.episode)[:1])[0, -1] for episode in store.episodes()]
+        assert 'task.target.x' in store.specs.observation.state.names
+    assert any(abs(gripper) <= 0.5 for gripper in firsts), 'otherwise this tests nothing'
+    assert 'task.target.x' not in Policy.load(run / 'policy.safetensors').specs.observation.state.names
 
 
 def test_recorded_demonstrations_are_successes_only_and_end_terminal(tmp_path):

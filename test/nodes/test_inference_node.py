@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rclpy
 import torch
@@ -52,9 +53,9 @@ def inference_node(run: Path, *settings: str) -> Iterator[tuple[Surroundings, su
         rclpy.shutdown()
 
 
-def make_policy(specs: Specs, seed: int = 1) -> Policy:
+def make_policy(specs: Specs, seed: int = 1, relative_frame: bool = False) -> Policy:
     """Acts all over the range and with next to no noise, so that an action tells whose it is."""
-    policy = Policy.build(specs, PolicyShape(features=8, hidden=[32, 32]), 'sac')
+    policy = Policy.build(specs, PolicyShape(features=8, hidden=[32, 32], relative_frame=relative_frame), 'sac')
     head = policy.network.actor.head
     head.weight.normal_(std=0.2, generator=torch.Generator().manual_seed(seed))
     head.bias[len(specs.action) :] = -100.0
@@ -140,3 +141,26 @@ def test_where_eager_is_asked_for_the_node_acts_so_and_says_it(tmp_path):
         policy = make_policy(graph.specs)
         graph.require_acts(policy, data=policy.to_bytes(1), version=1, stamp=NS_PER_S)
         assert 'the policy runs by PyTorch eager on cpu' in (tmp_path / 'log').read_text()
+
+
+def test_a_policy_without_what_only_the_critics_see_is_given_its_own_numbers(tmp_path):
+    hidden = ['task.target.x', 'task.target.y']
+    with inference_node(tmp_path, 'clock=lockstep', f'observation.critic_only=[{", ".join(hidden)}]') as (graph, _):
+        policy = make_policy(graph.specs.without_state(hidden))
+        assert graph.publish_weights(policy.to_bytes(1)) == 1
+        observation = graph.observe(NS_PER_S)
+        observation.state = observation.state[:-2]
+        np.testing.assert_allclose(graph.action_for(NS_PER_S), policy.act(observation)[0], atol=1e-4)
+
+
+def test_a_relative_policy_looks_from_where_the_episode_began(tmp_path):
+    state = 'observation.state=[ee.x, ee.y, ee.z, ee.yaw, task.offset.x, task.offset.y, task.offset.z]'
+    with inference_node(tmp_path, 'clock=lockstep', 'sac.relative_frame=true', state) as (graph, _):
+        policy = make_policy(graph.specs, relative_frame=True)
+        assert graph.publish_weights(policy.to_bytes(1)) == 1
+        observations = []
+        for number, (resets, began) in enumerate([(1.0, 0), (1.0, 0), (1.0, 0), (2.0, 3), (2.0, 3)]):
+            stamp = (number + 1) * NS_PER_S
+            observations.append(graph.observe(stamp, seed=number, resets=resets))
+            expected = policy.act(observations[-1], start=observations[began].state)[0]
+            np.testing.assert_allclose(graph.action_for(stamp), expected, atol=1e-4)

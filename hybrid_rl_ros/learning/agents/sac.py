@@ -15,6 +15,7 @@ from torch.func import functional_call, grad_and_value
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.learning.agents.base import Metrics, Sampling
+from hybrid_rl_ros.learning.agents.gripper_critic import GripperCritic, without_gripper
 from hybrid_rl_ros.learning.batch import Batch
 from hybrid_rl_ros.learning.checkpoint import flatten, load_flat
 from hybrid_rl_ros.learning.compiling import Compiled
@@ -37,22 +38,31 @@ class SacAgent:
         self.sampling = Sampling(**{name: getattr(config.sac, name) for name in names})
         self.precision = torch.bfloat16 if config.train.precision == 'bf16' else torch.float32
         self.generator = torch.Generator(device).manual_seed(config.seed)
-        self._policy = Policy.build(specs, shape_of(config, 'sac'), 'sac')
+        policy_specs = specs.without_state(config.observation.critic_only)
+        self._policy = Policy.build(policy_specs, shape_of(config, 'sac'), 'sac')
         network = self._policy.network.requires_grad_(True).to(device)
         network.encoders.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network, self.encoders, self.actor = network, network.encoders, network.actor
         if config.encoder.mode == 'frozen':
             self.encoders.freeze_trunks()
         trunk = Trunk(self.config.hidden, self.config.activation, self.config.critic_layer_norm)
-        critics = CriticEnsemble(self.config.critics, network.input_width, len(specs.action), trunk)
-        self.value = ValueNetwork(self.encoders, critics).to(device)
+        actions = len(specs.action) - (network.gripper is not None)
+        shared = len(policy_specs.observation.state)
+        inputs = network.input_width + len(specs.observation.state) - shared
+        critics = CriticEnsemble(self.config.critics, inputs, actions, trunk)
+        self.value = ValueNetwork(self.encoders, critics, shared).to(device)
         self.target_value = copy.deepcopy(self.value).requires_grad_(False)
         self.log_temperature = torch.tensor(self.config.initial_temperature, device=device).log()
-        self.target_entropy = self.config.target_entropy_per_dim * len(specs.action)
+        self.target_entropy = self.config.target_entropy_per_dim * actions
         self.critic_adam = Adam(_trained(self.value), self.config.learning_rate)
         self.actor_adam = Adam(_trained(self.actor), self.config.learning_rate)
         self.temperature_adam = Adam({'log_temperature': self.log_temperature}, self.config.learning_rate)
+        self.gripper: GripperCritic | None = None
+        if network.gripper is not None:
+            opening = specs.observation.state.names.index('gripper.opening')
+            self.gripper = GripperCritic(network.gripper, opening, self.config)
         self.updates = 0
+        self._update_gripper = Compiled(self.update_gripper, config.train.compile, device)
         self._update_critics = Compiled(self.update_critics, config.train.compile, device)
         self._update_actor = Compiled(self.update_actor, config.train.compile, device)
 
@@ -65,11 +75,22 @@ class SacAgent:
         """`updates` critic updates on equal slices, with the actor's and temperature's in their ratio; their means."""
         metrics = MeanMetrics()
         for part in batch.slices(updates):
+            if self.gripper is not None:
+                metrics.add(self._update_gripper(part))
+                part = without_gripper(part)
             metrics.add(self._update_critics(part, self.draw_noise(part), self.draw_subset()))
             self.updates += 1
             if self.updates % self.config.critic_updates_per_actor_update == 0:
                 metrics.add(self._update_actor(part, self.draw_noise(part)))
         return metrics.floats()
+
+    def update_gripper(self, batch: Batch) -> dict[str, Tensor]:
+        """One step of the gripper's critic, on what the encoders make of the views at present."""
+        assert self.gripper is not None
+        with self._autocast():
+            inputs = self.value.inputs(batch.state, batch.views)
+            next_inputs = self.target_value.inputs(batch.next_state, batch.next_views)
+            return self.gripper.update(batch, inputs, next_inputs)
 
     def update_critics(self, batch: Batch, noise: Tensor, subset: Tensor) -> dict[str, Tensor]:
         """One step of all critics, and of the encoders if they are trained; the targets follow."""
@@ -170,6 +191,7 @@ class SacAgent:
             'critic_adam': self.critic_adam,
             'actor_adam': self.actor_adam,
             'temperature_adam': self.temperature_adam,
+            **(self.gripper.parts() if self.gripper is not None else {}),
         }
 
     def _autocast(self) -> torch.autocast:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from hybrid_rl_ros.data.specs import Specs
@@ -28,8 +27,7 @@ class ActionGraph(nn.Module):
 
     def forward(self, state: Tensor, noise: Tensor, *images: Tensor) -> Tensor:
         inputs = self.network.inputs(state, dict(zip(self._cameras, images)))
-        mean, log_std = self.network.actor(inputs)
-        return torch.tanh(mean + log_std.exp() * noise)
+        return self.network.action(inputs, noise)
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,14 @@ class Trunk:
 
 
 class GaussianActor(nn.Module):
-    """A tanh-squashed Gaussian over normalised actions in [-1, 1]; input (B, D)."""
+    """A tanh-squashed Gaussian over normalised actions in [-1, 1].
+
+    Of an input (B, D) it sees the first `inputs` columns: behind them is what only the critics see.
+    """
 
     def __init__(self, inputs: int, actions: int, trunk: Trunk) -> None:
         super().__init__()
+        self.sees = inputs
         self.trunk = trunk.build(inputs)
         self.head = nn.Linear(trunk.hidden[-1], 2 * actions)
         nn.init.uniform_(self.head.weight, -1e-2, 1e-2)
@@ -46,7 +50,7 @@ class GaussianActor(nn.Module):
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """(B, A) mean and log standard deviation before the tanh."""
-        mean, log_std = self.head(self.trunk(inputs)).chunk(2, dim=-1)
+        mean, log_std = self.head(self.trunk(inputs[:, : self.sees])).chunk(2, dim=-1)
         return mean, log_std.clamp(MIN_LOG_STD, MAX_LOG_STD)
 
     def mode(self, inputs: Tensor) -> Tensor:
@@ -66,6 +70,26 @@ def squashed(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tens
     # log(1 - tanh(x)^2) in a form that does not underflow for large |x|.
     log_prob = log_prob - 2.0 * (math.log(2.0) - unsquashed - F.softplus(-2.0 * unsquashed))
     return torch.tanh(unsquashed), log_prob.sum(-1)
+
+
+class GripperValues(nn.Module):
+    """What closing, keeping and opening the gripper are worth: (B, D) inputs to (B, 3) values.
+
+    It is a part of the policy, and so sees what the actor sees of them.
+    """
+
+    def __init__(self, inputs: int, trunk: Trunk) -> None:
+        super().__init__()
+        self.sees = inputs
+        self.trunk = trunk.build(inputs)
+        self.head = nn.Linear(trunk.hidden[-1], 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.trunk(inputs[:, : self.sees]))
+
+    def choice(self, inputs: Tensor) -> Tensor:
+        """(B, 1) the best of -1, 0 and 1, always: exploring is for the other dimensions."""
+        return self(inputs).argmax(-1, keepdim=True).float() - 1.0
 
 
 class CriticEnsemble(nn.Module):

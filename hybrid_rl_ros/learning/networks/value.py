@@ -10,15 +10,16 @@ from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble
 
 
 class ValueNetwork(nn.Module):
-    """State (B, S), views and action (B, A) to (E, B) values."""
+    """State (B, S), views and action (B, A) to (E, B) values; the policy sees the state's first `shared` numbers."""
 
-    def __init__(self, encoders: Encoders, critics: CriticEnsemble) -> None:
+    def __init__(self, encoders: Encoders, critics: CriticEnsemble, shared: int) -> None:
         super().__init__()
-        self.encoders, self.critics = encoders, critics
+        self.encoders, self.critics, self.shared = encoders, critics, shared
 
     def inputs(self, state: Tensor, views: dict[str, Tensor]) -> Tensor:
-        """(B, D): the state beside the cameras' features."""
-        return torch.cat([state, self.encoders(views, len(state))], dim=-1)
+        """(B, D): the policy's inputs, as PolicyNetwork has them, and behind them what only the critics see."""
+        features = self.encoders(views, len(state))
+        return torch.cat([state[:, : self.shared], features, state[:, self.shared :]], dim=-1)
 
     def forward(self, state: Tensor, views: dict[str, Tensor], action: Tensor) -> Tensor:
         return self.critics(self.inputs(state, views), action)

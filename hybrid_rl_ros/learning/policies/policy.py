@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hybrid_rl_ros.data.specs import Observation, Specs
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.networks.encoder import Encoders
-from hybrid_rl_ros.learning.networks.mlp import GaussianActor, Trunk
+from hybrid_rl_ros.learning.networks.mlp import GaussianActor, GripperValues, Trunk
 from hybrid_rl_ros.learning.policies.published import (
     BAD_BYTES,
     PublishedPolicy,
@@ -24,21 +24,33 @@ from hybrid_rl_ros.learning.policies.published import (
     write_published,
 )
 from hybrid_rl_ros.learning.policies.shape import PolicyShape
+from hybrid_rl_ros.learning.relative_frame import make_frame
 
 
 class PolicyNetwork(nn.Module):
-    """Encoders and actor: normalised state (B, S) and images to normalised actions (B, A)."""
+    """Encoders and actor: normalised state (B, S) and images to normalised actions (B, A).
+
+    With `gripper`, the actor leaves the last dimension, the gripper's, to the best of three values.
+    """
 
     def __init__(self, specs: Specs, shape: PolicyShape) -> None:
         super().__init__()
         self.encoders = Encoders(specs.observation.images, shape)
         self.input_width = len(specs.observation.state) + self.encoders.width
         trunk = Trunk(shape.hidden, shape.activation, shape.layer_norm)
-        self.actor = GaussianActor(self.input_width, len(specs.action), trunk)
+        chosen = shape.gripper == 'dqn'
+        self.actor = GaussianActor(self.input_width, len(specs.action) - chosen, trunk)
+        self.gripper = GripperValues(self.input_width, trunk) if chosen else None
 
     def inputs(self, state: Tensor, views: dict[str, Tensor]) -> Tensor:
         """(B, D): the state beside the cameras' features."""
         return torch.cat([state, self.encoders(views, len(state))], dim=-1)
+
+    def action(self, inputs: Tensor, noise: Tensor) -> Tensor:
+        """(B, A) for standard normal `noise` (B, A); zero noise gives the mode. A chosen gripper takes none of it."""
+        mean, log_std = self.actor(inputs)
+        action = torch.tanh(mean + log_std.exp() * noise[:, : mean.shape[-1]])
+        return action if self.gripper is None else torch.cat([action, self.gripper.choice(inputs)], dim=-1)
 
 
 class Policy:
@@ -49,6 +61,7 @@ class Policy:
         self.specs = specs
         self.version = version
         self.head = head
+        self.frame = make_frame(specs, bool(head.get('relative_frame')))
 
     @classmethod
     def build(cls, specs: Specs, shape: PolicyShape, kind: str) -> Policy:
@@ -65,18 +78,21 @@ class Policy:
 
     @torch.inference_mode()
     def act(
-        self, observation: Observation, deterministic: bool = True, generator: torch.Generator | None = None
+        self,
+        observation: Observation,
+        deterministic: bool = True,
+        generator: torch.Generator | None = None,
+        start: np.ndarray | None = None,
     ) -> np.ndarray:
-        """(1, A): a chunk of one action in physical units."""
-        state = torch.from_numpy(normalised_states(observation.state[None], self.specs))
+        """(1, A): a chunk of one action in physical units. `start`: the state that the episode began in; None: this."""
+        begun = self.frame.start(observation.state if start is None else start)
+        seen = self.frame.states(observation.state, begun)
+        state = torch.from_numpy(normalised_states(seen[None], self.frame.specs))
         images = {camera: torch.from_numpy(np.ascontiguousarray(im))[None] for camera, im in observation.images.items()}
-        inputs = self.network.inputs(state, images)
-        actor = self.network.actor
-        if deterministic:
-            action = actor.mode(inputs)
-        else:
-            action, _ = actor.sample(inputs, torch.randn(1, len(self.specs.action), generator=generator))
-        return self.specs.action.denormalise(action.numpy())
+        shape = (1, len(self.specs.action))
+        noise = torch.zeros(shape) if deterministic else torch.randn(shape, generator=generator)
+        action = self.network.action(self.network.inputs(state, images), noise)
+        return self.frame.base_actions(self.specs.action.denormalise(action.numpy()), begun)
 
     def weights_sha256(self) -> str:
         return weights_sha256(self.network.state_dict())

@@ -9,7 +9,7 @@ from hybrid_rl_ros.config_file import Section
 
 
 class PolicyShape(Section):
-    """Two policies of equal shape and specs have the same weights by name and size."""
+    """Two policies of equal shape and specs have the same weights by name and size, which mean the same."""
 
     features: int
     hidden: list[int]
@@ -17,6 +17,8 @@ class PolicyShape(Section):
     fixed_norm: bool = False
     activation: Literal['tanh', 'relu'] = 'tanh'
     layer_norm: bool = True
+    gripper: Literal['continuous', 'dqn'] = 'continuous'
+    relative_frame: bool = False
 
 
 def shape_of(config: Config, agent: str) -> PolicyShape:
@@ -27,7 +29,15 @@ def shape_of(config: Config, agent: str) -> PolicyShape:
         # Loaded weights bring statistics of their own; weights from scratch are normalised otherwise.
         'fixed_norm': config.encoder.weights is not None,
     }
+    frame = config.sac.relative_frame
     if agent == 'bc':
-        return PolicyShape(hidden=config.bc.hidden, **encoder)
+        return PolicyShape(hidden=config.bc.hidden, relative_frame=frame, **encoder)
     sac = config.sac
-    return PolicyShape(hidden=sac.hidden, activation=sac.activation, layer_norm=sac.actor_layer_norm, **encoder)
+    return PolicyShape(
+        hidden=sac.hidden,
+        activation=sac.activation,
+        layer_norm=sac.actor_layer_norm,
+        gripper=sac.gripper,
+        relative_frame=frame,
+        **encoder,
+    )
