@@ -31,8 +31,8 @@ WARM_UP_CALLS = 4
 PRECISIONS = ('fp32', 'bf16')
 CAMERAS, SIZE = ['front', 'wrist'], 128
 MEMORY_STEPS, MEMORY_UPDATES = 50_000, 20
-# What runs over the images: a reader must see where it is not the same.
-ENCODER, PEER_ENCODER = 'two convolutions', 'ResNet-10'
+# What runs over the images, on both sides; ours keeps the frozen one's maps, the peer runs it anew.
+ENCODER = 'ResNet-10'
 
 UPDATE = "a critic update, its share of the actor's and temperature's, and drawing its batch"
 
@@ -195,7 +195,6 @@ def _row(
         peer_n=sum(turn.updates for turn in turns[peer]),
         **_settings({**case, 'precision': precision}),
         peer_precision='fp32',
-        **({'peer_encoder': PEER_ENCODER} if case['cameras'] else {}),
         versions=ours.versions,
         peer_versions=peer.versions | _commit(peer.side.checkout),
     )
