@@ -10,7 +10,7 @@ from test_sac import make_batch
 from hybrid_rl_ros.config import Config, InferenceConfig
 from hybrid_rl_ros.data.specs import ActionSpec, Dimension, Observation, ObservationSpec, Specs, VectorSpec
 from hybrid_rl_ros.learning.acting import PolicyActor
-from hybrid_rl_ros.learning.agents.gripper_critic import labels, without_gripper
+from hybrid_rl_ros.learning.agents.gripper_critic import labels
 from hybrid_rl_ros.learning.agents.sac import SacAgent
 from hybrid_rl_ros.learning.batch import Batch
 from hybrid_rl_ros.learning.policies.policy import Policy
@@ -76,9 +76,11 @@ def test_the_penalty_is_no_concern_of_the_arms_critics():
     targets = []
     for penalty in (0.0, -5.0):
         agent = make_agent(gripper_penalty=penalty)
-        arm = without_gripper(batch)
-        targets.append(agent.td_target(arm, agent.draw_noise(arm), agent.draw_subset()))
+        targets.append(agent.td_target(batch, agent.draw_noise(batch), agent.draw_subset()))
     assert torch.equal(*targets)
+    other = commanded([CLOSE] * 16, [-1.0] * 16)
+    values = [agent.value(b.state, b.views, b.action) for b in (batch, other)]
+    assert torch.equal(*values), 'the command is none of theirs either'
     assert agent.actor(batch.state)[0].shape == (16, 2) and agent.target_entropy == -0.5 * 2
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -73,8 +72,3 @@ class GripperCritic:
 def labels(gripper: Tensor) -> Tensor:
     """0 for close, 1 for keep, 2 for open; a half keeps, as it does in the action space."""
     return gripper.round().long() + 1
-
-
-def without_gripper(batch: Batch) -> Batch:
-    """The batch as the arm's actor and critics see it: the gripper is a part of what they find, not of what they do."""
-    return replace(batch, action=batch.action[:, :-1].contiguous())

@@ -15,7 +15,7 @@ from torch.func import functional_call, grad_and_value
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.learning.agents.base import Metrics, Sampling
-from hybrid_rl_ros.learning.agents.gripper_critic import GripperCritic, without_gripper
+from hybrid_rl_ros.learning.agents.gripper_critic import GripperCritic
 from hybrid_rl_ros.learning.batch import Batch
 from hybrid_rl_ros.learning.checkpoint import flatten, load_flat
 from hybrid_rl_ros.learning.compiling import Compiled
@@ -77,7 +77,6 @@ class SacAgent:
         for part in batch.slices(updates):
             if self.gripper is not None:
                 metrics.add(self._update_gripper(part))
-                part = without_gripper(part)
             metrics.add(self._update_critics(part, self.draw_noise(part), self.draw_subset()))
             self.updates += 1
             if self.updates % self.config.critic_updates_per_actor_update == 0:
@@ -156,7 +155,8 @@ class SacAgent:
         return self.log_temperature.exp() * (-log_prob.mean() - self.target_entropy)
 
     def draw_noise(self, batch: Batch) -> Tensor:
-        return torch.randn(batch.action.shape, generator=self.generator, device=self.device)
+        """(B, A) for the actor's actions."""
+        return torch.randn((len(batch), self.value.critics.acts), generator=self.generator, device=self.device)
 
     def draw_subset(self) -> Tensor:
         """Members of the ensemble, without replacement; all of them in order if the target is their common least."""

@@ -93,11 +93,15 @@ class GripperValues(nn.Module):
 
 
 class CriticEnsemble(nn.Module):
-    """E independent critics evaluated as one: (B, D) inputs and (B, A) actions to (E, B) values."""
+    """E independent critics evaluated as one: (B, D) inputs and (B, A) actions to (E, B) values.
+
+    Of an action they see the first `actions` numbers: a gripper that is chosen comes behind them, and is not theirs.
+    """
 
     def __init__(self, members: int, inputs: int, actions: int, trunk: Trunk) -> None:
         super().__init__()
         hidden = trunk.hidden
+        self.acts = actions
         self.activation = ACTIVATIONS[trunk.activation]()
         widths = [inputs + actions, *hidden]
         self.weights = nn.ParameterList()
@@ -118,7 +122,7 @@ class CriticEnsemble(nn.Module):
 
     def hidden(self, inputs: Tensor, actions: Tensor) -> list[Tensor]:
         """What each hidden layer makes of them, (E, B, width)."""
-        x = torch.cat([inputs, actions], dim=-1)
+        x = torch.cat([inputs, actions[..., : self.acts]], dim=-1)
         hidden = x.expand(self.weights[0].shape[0], *x.shape)
         layers = []
         for layer in range(len(self.weights) - 1):
