@@ -62,10 +62,17 @@ def evaluate(run: Path, episodes: int, overrides: list[str]) -> None:
 
 
 def record(
-    config_path: Path, overrides: list[str], episodes: int, out: Path, expert: str | None = None, noise: float = 0.0
+    config_path: Path,
+    overrides: list[str],
+    episodes: int,
+    out: Path,
+    expert: str | None = None,
+    noise: float = 0.0,
+    keep: str = 'success',
 ) -> None:
-    """Keep `episodes` successful episodes of the scripted expert, or of a person, in the store `out`.
+    """Keep `episodes` episodes of the scripted expert, or of a person, in the store `out`.
 
+    `keep`: `success` for successful ones alone, `all` for every one that ended by itself.
     Without an expert config.teleop.device says how the person steers. Stopped early, what was kept by then is in `out`.
     Raises UserError.
     """
@@ -84,25 +91,25 @@ def record(
         mend = f'hybrid-rl data curate {work}/replay --keep success --out {out}'
         raise UserError(f'{work}: a recording that was cut off; take what it holds with {mend}, then remove it')
     prepare_run(work, config, specs)
-    nodes = nodes_of_run(config, 'record', episodes=episodes, expert=expert, expert_noise=noise)
+    nodes = nodes_of_run(config, 'record', episodes=episodes, expert=expert, expert_noise=noise, keep=keep)
     try:
         with display(work, config, 'record') as show:
             run_graph(config, work, 'record', nodes, show)
     except (UserError, RunFailedError):
         # The message names a log, which stays.
-        _take_recording(work, out)
+        _take_recording(work, out, keep)
         raise
     except KeyboardInterrupt:
-        _take_recording(work, out)
+        _take_recording(work, out, keep)
         _remove_tree(work)
         raise
-    _take_recording(work, out)
+    _take_recording(work, out, keep)
     _remove_tree(work)
 
 
-def _take_recording(work: Path, out: Path) -> None:
-    """Make the store of successful episodes recorded in `work` the folder `out`; nothing, if there are none."""
-    kept = _keep_whole_successes(work / 'replay')
+def _take_recording(work: Path, out: Path, keep: str) -> None:
+    """Make the store of the episodes recorded in `work` the folder `out`; nothing, if there are none."""
+    kept = _keep_whole_episodes(work / 'replay', keep)
     if kept:
         out.parent.mkdir(parents=True, exist_ok=True)
         os.replace(work / 'replay', out)
@@ -116,15 +123,15 @@ def _take_recording(work: Path, out: Path) -> None:
         _remove_tree(work / 'replay')
 
 
-def _keep_whole_successes(folder: Path) -> int:
-    """Drop what a killed recorder left behind the last success; how many successes there are."""
+def _keep_whole_episodes(folder: Path, keep: str) -> int:
+    """Drop what a killed recorder left behind the last episode that ended; how many there are."""
     if not (folder / 'specs.json').exists():
         return 0
     with ReplayStore.open(folder) as store:
-        successes = [episode for episode in store.episodes() if episode.terminal]
-        last = successes[-1] if successes else None
+        whole = [episode for episode in store.episodes() if episode.terminal or (keep == 'all' and episode.truncated)]
+        last = whole[-1] if whole else None
         store.truncate(last.first_sequence + last.steps if last else 0)
-        return len(successes)
+        return len(whole)
 
 
 def pretrain_only(config_path: Path, overrides: list[str], demos: Path, run: Path) -> None:
