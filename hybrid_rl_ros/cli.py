@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(record)
     record.set_defaults(call=_record)
 
-    pretrain = commands.add_parser('pretrain', help='behaviour cloning of demonstrations')
+    pretrain = commands.add_parser('pretrain', help='behaviour cloning of demonstrations, and offline learning')
     pretrain.add_argument('--config', type=Path, required=True)
     pretrain.add_argument('--demos', type=Path, required=True)
     pretrain.add_argument('--run', type=Path, required=True)
@@ -128,7 +128,8 @@ def _record(options: argparse.Namespace) -> int:
         raise UserError(f'record: --noise {options.noise:g}: expected a fraction of the action range, 0 to 1')
     if options.teleop:
         options.overrides.append(f'teleop.device={options.teleop}')
-    record(options.config, options.overrides, options.episodes, options.out, options.expert, options.noise, options.keep)
+    what = (options.episodes, options.out, options.expert, options.noise, options.keep)
+    record(options.config, options.overrides, *what)
     return 0
 
 

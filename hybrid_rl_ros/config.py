@@ -165,6 +165,13 @@ class SacConfig(Section):
     demo_ratio: float = Field(0.5, ge=0, lt=1)
     updates_per_step: int = Field(4, ge=1)
     critic_updates_per_actor_update: int = Field(1, ge=1)
+    actor_init: Literal['random', 'bc'] = Field('random', description='bc: the actor begins as the cloned policy')
+    actor_init_std: float = Field(
+        0.15, gt=0, description='actor_init bc: deviation before the tanh, which cloning does not teach'
+    )
+    critic_warm_up_updates: int = Field(
+        2000, ge=0, description='actor_init bc: updates of the critics alone, which know nothing of its actions yet'
+    )
 
     @model_validator(mode='before')
     @classmethod
@@ -187,6 +194,36 @@ class BcConfig(Section):
     batch: int = Field(128, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
     hidden: list[int] = [256, 256]
+
+
+class OfflineConfig(Section):
+    """What is learned from stored episodes before the first step, and what remains of it online.
+
+    cal_ql: calibrated Q-learning (Nakamoto et al. 2023) after behaviour cloning. wsrl (Zhou et al. 2024): the
+    pretrained policy fills the replay store by itself, then learns from that alone; symmetric: demonstrations stay in
+    every batch.
+    """
+
+    method: Literal['bc', 'cal_ql'] = 'bc'
+    data: list[str] = Field([], description='replay stores beside demos, of episodes of any quality')
+    updates: int = Field(3000, ge=1)
+    batch: int = Field(128, ge=2)
+    alpha: float = Field(5.0, ge=0, description='weight of the conservative loss')
+    value_scale: float = Field(
+        100.0, gt=0, description="alpha is meant for values that span hundreds; a success reward of 1 needs some 100"
+    )
+    temperature: float = Field(1.0, gt=0, description="of the conservative loss's soft maximum over actions")
+    actions: int = Field(4, ge=1, description='random ones, and of the policy here and one step on; published: 10')
+    calibrated: bool = Field(True, description='false: conservative Q-learning (Kumar et al. 2020)')
+    max_target_backup: bool = Field(True, description='targets take the best of `actions` next actions')
+    online: Literal['symmetric', 'wsrl'] = 'symmetric'
+    warm_up_steps: int = Field(500, ge=1, description='wsrl: steps of the pretrained policy alone; published: 5000')
+
+    @model_validator(mode='after')
+    def _wsrl_has_critics(self) -> OfflineConfig:
+        if self.online == 'wsrl' and self.method != 'cal_ql':
+            raise ValueError('online: wsrl needs the critics of method: cal_ql')
+        return self
 
 
 class TrainConfig(Section):
@@ -264,6 +301,7 @@ class Config(Section):
     encoder: EncoderConfig = EncoderConfig()
     sac: SacConfig = SacConfig()
     bc: BcConfig = BcConfig()
+    offline: OfflineConfig = OfflineConfig()
     train: TrainConfig = TrainConfig()
     inference: InferenceConfig = InferenceConfig()
     teleop: TeleopConfig = TeleopConfig()
@@ -273,6 +311,20 @@ class Config(Section):
     @property
     def control_period_s(self) -> float:
         return 1.0 / self.control_rate_hz
+
+    @property
+    def starts_pretrained(self) -> bool:
+        """Whether the actor that learns is, at first, the pretrained policy."""
+        return self.agent == 'sac' and (self.sac.actor_init == 'bc' or self.offline.method == 'cal_ql')
+
+    @property
+    def warm_up_steps(self) -> int:
+        """Steps before the first update."""
+        return self.offline.warm_up_steps if self.offline.online == 'wsrl' else self.train.warm_up_steps
+
+    @property
+    def demo_ratio(self) -> float:
+        return 0.0 if self.offline.online == 'wsrl' else self.sac.demo_ratio
 
     @model_validator(mode='after')
     def _parts_fit(self) -> Config:
@@ -285,6 +337,8 @@ class Config(Section):
                 f'safety.action_timeout_s ({self.safety.action_timeout_s:g}) must be at least {shortest_s:g} '
                 f'at control_rate_hz {self.control_rate_hz:g}, or the arm holds between two actions'
             )
+        if self.offline.method == 'cal_ql' and self.agent != 'sac':
+            raise ValueError('offline.method: cal_ql pretrains the critics of agent: sac')
         if self.clock == 'lockstep' and self.sim is None:
             raise ValueError('clock: lockstep needs a simulation; a real robot runs with clock: realtime')
         for name, camera in self.observation.cameras.items():

@@ -135,7 +135,7 @@ def _keep_whole_episodes(folder: Path, keep: str) -> int:
 
 
 def pretrain_only(config_path: Path, overrides: list[str], demos: Path, run: Path) -> None:
-    """Behaviour cloning of `demos` into the run folder, for a later `train --run` of the same folder."""
+    """What is learned from `demos` before the first step, into the run folder, for a later `train --run` of it."""
     config = load_config(config_path, [*overrides, f'demos={demos}'])
     specs = resolve_specs(config)
     _check_demos(config, specs)
@@ -166,21 +166,27 @@ def _check_demos(config: Config, specs: Specs) -> None:
         if config.agent == 'bc':
             raise UserError('agent bc learns from demonstrations: set demos to the folder of some')
         return
-    with ReplayStore.open(Path(config.demos), read_only=True) as store:
-        require_same_specs(store.specs, specs, config.demos)
-        if not store.transitions:
-            raise UserError(f'{config.demos}: holds no transitions to learn from')
+    for folder in (config.demos, *config.offline.data):
+        with ReplayStore.open(Path(folder), read_only=True) as store:
+            require_same_specs(store.specs, specs, folder)
+            if not store.transitions:
+                raise UserError(f'{folder}: holds no transitions to learn from')
 
 
 def _needs_pretraining(config: Config, run: Path) -> bool:
-    if (run / 'pretrained' / 'policy.safetensors').exists() or config.demos is None:
+    expected = ['policy.safetensors', *(['agent.safetensors'] if config.offline.method == 'cal_ql' else [])]
+    if all((run / 'pretrained' / name).exists() for name in expected):
         return False
-    return config.agent == 'bc' or bool(config.observation.cameras)
+    if config.demos is None:
+        if config.starts_pretrained:
+            raise UserError('sac.actor_init: bc and offline.method: cal_ql begin with demonstrations: set demos')
+        return False
+    return config.agent == 'bc' or config.starts_pretrained or bool(config.observation.cameras)
 
 
 def _pretrain(config: Config, run: Path) -> None:
     command = [sys.executable, '-m', 'hybrid_rl_ros.learning.pretrain', '--run', str(run), '--demos', str(config.demos)]
-    threads = max(1, min(4, os.cpu_count() or 1))
+    threads = min(4, len(os.sched_getaffinity(0)))
     environment = node_environment(share_folder('config') / 'fastdds.xml', threads)
     result = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
     if result.returncode == USER_ERROR_EXIT:

@@ -19,6 +19,7 @@ Progress = Callable[[int, int, float], None]
 def clone_behaviour(demos: ReplayStore, config: Config, device: str, progress: Progress) -> Policy:
     """A policy whose mode has the least mean squared error to the demonstrated actions.
 
+    Its deviation is sac.actor_init_std everywhere: the error says nothing of it, and an actor may begin with it.
     `progress(update, updates, loss)` is called after every update.
     """
     torch.manual_seed(config.seed)
@@ -42,4 +43,5 @@ def clone_behaviour(demos: ReplayStore, config: Config, device: str, progress: P
         optimiser.step()
         schedule.step()
         progress(update + 1, bc.updates, float(loss.detach()))
+    network.actor.set_deviation(config.sac.actor_init_std)
     return Policy(network.to('cpu'), specs, policy._head, version=1)

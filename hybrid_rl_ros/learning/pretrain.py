@@ -1,6 +1,7 @@
-"""`python -m hybrid_rl_ros.learning.pretrain --run DIR --demos DIR`: clone the demonstrations into the run folder.
+"""`python -m hybrid_rl_ros.learning.pretrain --run DIR --demos DIR`: what is learned before the first step.
 
-Writes DIR/pretrained/policy.safetensors: the behaviour-cloned policy, whose encoders the agent `sac` freezes.
+Writes DIR/pretrained/policy.safetensors: the behaviour-cloned policy, whose encoders the agent `sac` freezes. With
+offline.method cal_ql it is what offline learning made of that, beside all of its agent, agent.safetensors.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -18,33 +20,45 @@ from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs, require_same_specs
 from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
 from hybrid_rl_ros.learning.behaviour_cloning import clone_behaviour
+from hybrid_rl_ros.learning.offline import learn_offline
+from hybrid_rl_ros.learning.pretrained import save_pretrained
 from hybrid_rl_ros.learning.update_loop import resolve_device
 
 REPORT_EVERY_S = 1.0
 
 
 def pretrain(config: Config, specs: Specs, demos_folder: Path, run: Path) -> Path:
-    """Clone the demonstrations; returns the policy's path. Raises UserError."""
-    torch.set_num_threads(max(1, min(4, os.cpu_count() or 1)))
-    with ReplayStore.open(demos_folder, read_only=True) as demos:
-        require_same_specs(demos.specs, specs, str(demos_folder))
-        if not demos.transitions:
-            raise UserError(f'{demos_folder}: holds no transitions to learn from')
-        policy = clone_behaviour(demos, config, resolve_device(config), _ProgressLines())
-    path = run / 'pretrained' / 'policy.safetensors'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    policy.save(path)
-    return path
+    """Clone the demonstrations and, if so configured, go on offline; returns the policy's path. Raises UserError."""
+    torch.set_num_threads(min(4, len(os.sched_getaffinity(0))))
+    device = resolve_device(config)
+    with ExitStack() as opened:
+        demos, *others = [
+            opened.enter_context(_open(folder, specs)) for folder in [demos_folder, *map(Path, config.offline.data)]
+        ]
+        policy, agent = clone_behaviour(demos, config, device, _ProgressLines('pretrain')), None
+        if config.offline.method == 'cal_ql':
+            agent = learn_offline([demos, *others], policy, config, device, _ProgressLines('pretrain, cal_ql'))
+            policy = agent.policy()
+    return save_pretrained(policy, agent, run / 'pretrained')
+
+
+def _open(folder: Path, specs: Specs) -> ReplayStore:
+    store = ReplayStore.open(folder, read_only=True)
+    require_same_specs(store.specs, specs, str(folder))
+    if not store.transitions:
+        raise UserError(f'{folder}: holds no transitions to learn from')
+    return store
 
 
 class _ProgressLines:
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self._what = what
         self._last = 0.0
 
     def __call__(self, update: int, updates: int, loss: float) -> None:
         if update == updates or time.monotonic() - self._last > REPORT_EVERY_S:
             self._last = time.monotonic()
-            sys.stdout.write(f'pretrain: {update}/{updates} updates, loss {loss:.4f}\n')
+            sys.stdout.write(f'{self._what}: {update}/{updates} updates, loss {loss:.4f}\n')
             sys.stdout.flush()
 
 

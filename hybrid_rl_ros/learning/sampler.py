@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.policies.policy import normalised_actions
 
 Parts = dict[str, np.ndarray]
+AnyBatch = TypeVar('AnyBatch', bound=Batch)
 
 
 class Source:
@@ -84,8 +85,8 @@ class SymmetricSampler:
         for name in halves[0]:
             sliced = [half[name].reshape(updates, -1, *half[name].shape[1:]) for half in halves]
             value = np.concatenate(sliced, axis=1)
-            joined[name] = torch.from_numpy(value.reshape(-1, *value.shape[2:])).to(device)
-        return _to_batch(joined)
+            joined[name] = value.reshape(-1, *value.shape[2:])
+        return to_batch(joined, device)
 
     def _demonstrated(
         self, count: int, interventions: int, before_sequence: int, rng: np.random.Generator
@@ -113,12 +114,14 @@ def _shifted(frames: np.ndarray, shift_px: int, rng: np.random.Generator) -> np.
     return random_shift(frames, shift_px, rng) if shift_px else frames.copy()
 
 
-def _to_batch(parts: dict[str, torch.Tensor]) -> Batch:
+def to_batch(parts: Parts, device: str, kind: type[AnyBatch] = Batch) -> AnyBatch:  # type: ignore[assignment]
+    """`kind` from its fields by name, a dictionary's entries as <field>/<camera>."""
     made: dict[str, Any] = {'views': {}, 'next_views': {}}
-    for name, value in parts.items():
+    for name, array in parts.items():
+        value = torch.from_numpy(array).to(device)
         field, separator, camera = name.partition('/')
         if separator:
             made[field][camera] = value
         else:
             made[field] = value
-    return Batch(**made)
+    return kind(**made)

@@ -23,7 +23,8 @@ from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.learning.agents.sac import SacAgent
 from hybrid_rl_ros.learning.checkpoint import load_newest_checkpoint, save_checkpoint
-from hybrid_rl_ros.learning.policies.policy import Policy, write_atomically
+from hybrid_rl_ros.learning.policies.policy import write_atomically
+from hybrid_rl_ros.learning.pretrained import begin_pretrained
 from hybrid_rl_ros.learning.sampler import Source, SymmetricSampler
 
 IDLE_POLL_S = 0.02
@@ -69,12 +70,10 @@ class UpdateLoop:
         torch.set_num_threads(config.train.torch_threads)
         self._device = resolve_device(config)
         self.agent = SacAgent(specs, config, self._device)
-        pretrained = run / 'pretrained' / 'policy.safetensors'
-        if specs.observation.images and config.encoder.pretraining != 'none' and pretrained.exists():
-            self.agent.use_encoders(Policy.load(pretrained))
+        begin_pretrained(self.agent, config, run / 'pretrained')
         online = Source(store, self.agent.encoders, config)
         demo_source = Source(demos, self.agent.encoders, config) if demos else None
-        self._sampler = SymmetricSampler(online, demo_source, config.sac.batch, config.sac.demo_ratio)
+        self._sampler = SymmetricSampler(online, demo_source, config.sac.batch, config.demo_ratio)
         self._rng = np.random.default_rng(config.seed)
         self._jobs: queue.Queue[Job | None] = queue.Queue()
         self._scheduled = 0  # steps of the store that have had their job
@@ -89,7 +88,7 @@ class UpdateLoop:
         """Repeat what the store holds beyond the checkpoint, then take jobs."""
         restored = self.env_steps
         self.schedule()
-        if restored == self.env_steps and restored >= max(1, self._config.train.warm_up_steps):
+        if restored == self.env_steps and restored >= max(1, self._config.warm_up_steps):
             self._jobs.put(Job(self._store.sequence, self.env_steps, 0, publish=True, checkpoint=False))
         self._thread.start()
 
@@ -123,12 +122,12 @@ class UpdateLoop:
 
     def _job(self, completes: bool) -> Job:
         train, steps = self._config.train, self.env_steps
-        learning = completes and steps >= max(1, train.warm_up_steps)
+        learning = completes and steps >= max(1, self._config.warm_up_steps)
         return Job(
             before_sequence=self._scheduled,
             env_steps=steps,
             updates=self._config.sac.updates_per_step if learning else 0,
-            publish=learning and (steps - train.warm_up_steps) % train.publish_every_steps == 0,
+            publish=learning and (steps - self._config.warm_up_steps) % train.publish_every_steps == 0,
             checkpoint=completes and steps % train.checkpoint_every_steps == 0,
         )
 
@@ -150,10 +149,10 @@ class UpdateLoop:
                 return self._jobs.get_nowait()
             except queue.Empty:
                 pass
-            owed = (self.env_steps - train.warm_up_steps) * ratio - self.updates
+            owed = (self.env_steps - self._config.warm_up_steps) * ratio - self.updates
             # A small ring may just have dropped its only whole episode.
             some = self._store.transitions > 0
-            if some and self.env_steps >= max(1, train.warm_up_steps) and owed >= ratio:
+            if some and self.env_steps >= max(1, self._config.warm_up_steps) and owed >= ratio:
                 publish = (self.updates // ratio) % train.publish_every_steps == 0
                 return Job(self._store.sequence, self.env_steps, ratio, publish, checkpoint=publish)
             self._stopping.wait(IDLE_POLL_S)

@@ -80,7 +80,7 @@ class LearnerNode(GraphNode):
         self._metrics_file.close()
 
     def _open_demos(self) -> ReplayStore | None:
-        if self.config.demos is None or self.config.sac.demo_ratio == 0:
+        if self.config.demos is None or self.config.demo_ratio == 0:
             return None
         demos = ReplayStore.open(Path(self.config.demos), read_only=True)
         require_same_specs(demos.specs, self.specs, self.config.demos)

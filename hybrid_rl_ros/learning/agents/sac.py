@@ -7,6 +7,8 @@ is random in it is drawn before.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,8 @@ from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble, Trunk, squashed
 from hybrid_rl_ros.learning.networks.value import ValueNetwork
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.policies.shape import shape_of
+
+CriticLoss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 
 
 class SacAgent:
@@ -48,7 +52,7 @@ class SacAgent:
         self.critic_adam = Adam(_trained(self.value), self.config.learning_rate)
         self.actor_adam = Adam(_trained(self.actor), self.config.learning_rate)
         self.temperature_adam = Adam({'log_temperature': self.log_temperature}, self.config.learning_rate)
-        self.updates = 0
+        self.updates = self.actor_rests_until = 0
         self._update_critics = Compiled(self.update_critics, config.train.compile, device)
         self._update_actor = Compiled(self.update_actor, config.train.compile, device)
 
@@ -57,21 +61,30 @@ class SacAgent:
         for encoders in (self.encoders, self.target_value.encoders):
             encoders.load_state_dict(policy.network.encoders.state_dict())
 
+    def use_actor(self, policy: Policy) -> None:
+        """Begin as another policy, such as the behaviour-cloned one, and improve on it once the critics know it."""
+        self.actor.load_state_dict(policy.network.actor.state_dict())
+        self.actor_rests_until = self.config.critic_warm_up_updates
+
     def update(self, batch: Batch, updates: int) -> Metrics:
         """`updates` critic updates on equal slices, with the actor's and temperature's in their ratio."""
         metrics: dict[str, Tensor] = {}
         for part in batch.slices(updates):
-            metrics |= self._update_critics(part, self.draw_noise(part), self.draw_subset())
+            metrics |= self._update_critics(part, self.draw_critic_noise(part), self.draw_subset())
             self.updates += 1
-            if self.updates % self.config.critic_updates_per_actor_update == 0:
+            due = self.updates % self.config.critic_updates_per_actor_update == 0
+            if due and self.updates > self.actor_rests_until:
                 metrics |= self._update_actor(part, self.draw_noise(part))
         return {name: float(value) for name, value in metrics.items()}
 
     def update_critics(self, batch: Batch, noise: Tensor, subset: Tensor) -> dict[str, Tensor]:
         """One step of all critics, and of the encoders if they are trained; the targets follow."""
-        target = self.td_target(batch, noise, subset)
+        return self.fit_critics(self.critic_loss, batch, self.td_target(batch, noise, subset))
+
+    def fit_critics(self, loss: CriticLoss, *arguments: Any) -> dict[str, Tensor]:
+        """One step of what `loss(parameters, *arguments)` says of the critics' and encoders' parameters."""
         parameters = _trained(self.value)
-        gradients, (_, metrics) = grad_and_value(self.critic_loss, has_aux=True)(parameters, batch, target)
+        gradients, (_, metrics) = grad_and_value(loss, has_aux=True)(parameters, *arguments)
         self.critic_adam.step(parameters, gradients)
         followers = dict(self.target_value.named_parameters())
         for name, parameter in parameters.items():
@@ -128,6 +141,10 @@ class SacAgent:
     def temperature_gradient(self, log_prob: Tensor) -> Tensor:
         """Of temperature * (entropy - target): it falls while the entropy is above its target."""
         return self.log_temperature.exp() * (-log_prob.mean() - self.target_entropy)
+
+    def draw_critic_noise(self, batch: Batch) -> Tensor:
+        """What is random in `update_critics` beside the subset."""
+        return self.draw_noise(batch)
 
     def draw_noise(self, batch: Batch) -> Tensor:
         return torch.randn(batch.action.shape, generator=self.generator, device=self.device)

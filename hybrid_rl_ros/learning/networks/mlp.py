@@ -49,6 +49,12 @@ class GaussianActor(nn.Module):
         mean, log_std = self.head(self.trunk(inputs)).chunk(2, dim=-1)
         return mean, log_std.clamp(MIN_LOG_STD, MAX_LOG_STD)
 
+    @torch.no_grad()
+    def set_deviation(self, deviation: float) -> None:
+        """Before the tanh, for every input."""
+        self.head.weight.chunk(2)[1].zero_()
+        self.head.bias.chunk(2)[1].fill_(math.log(deviation))
+
     def mode(self, inputs: Tensor) -> Tensor:
         return torch.tanh(self(inputs)[0])
 

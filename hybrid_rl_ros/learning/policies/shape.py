@@ -19,9 +19,9 @@ class PolicyShape(Section):
 
 
 def shape_of(config: Config, agent: str) -> PolicyShape:
-    """The shape of the policies that `agent` makes under a configuration."""
+    """The shape of the policies that `agent` makes under a configuration; a cloned actor's is that of the learner."""
     encoder = {'features': config.encoder.features, 'encoder': config.encoder.kind}
-    if agent == 'bc':
+    if agent == 'bc' and not config.starts_pretrained:
         return PolicyShape(hidden=config.bc.hidden, **encoder)
     sac = config.sac
     return PolicyShape(hidden=sac.hidden, activation=sac.activation, layer_norm=sac.actor_layer_norm, **encoder)
