@@ -172,6 +172,10 @@ class SacConfig(Section):
     critic_warm_up_updates: int = Field(
         2000, ge=0, description='actor_init bc: updates of the critics alone, which know nothing of its actions yet'
     )
+    actor_pull: float = Field(
+        0.1, ge=0, description='a pretrained actor: weight of its divergence from what it was, at first'
+    )
+    actor_pull_updates: int = Field(12_000, ge=1, description='over so many updates of the critics it falls to 0')
 
     @model_validator(mode='before')
     @classmethod

@@ -40,6 +40,7 @@ def begin_pretrained(agent: SacAgent, config: Config, folder: Path) -> None:
             raise UserError(f'{folder / AGENT}: is not of this configuration ({reason}); {mend}') from None
         # Updates count from the first step on.
         agent.updates = 0
+        agent.hold_to_actor()
     elif (folder / POLICY).exists():
         try:
             begin_as(agent, Policy.load(folder / POLICY), config)

@@ -21,7 +21,7 @@ from hybrid_rl_ros.learning.batch import Batch
 from hybrid_rl_ros.learning.checkpoint import flatten, load_flat
 from hybrid_rl_ros.learning.compiling import Compiled
 from hybrid_rl_ros.learning.networks.adam import Adam, Parameters
-from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble, Trunk, squashed
+from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble, GaussianActor, Trunk, divergence, squashed
 from hybrid_rl_ros.learning.networks.value import ValueNetwork
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.policies.shape import shape_of
@@ -53,6 +53,8 @@ class SacAgent:
         self.actor_adam = Adam(_trained(self.actor), self.config.learning_rate)
         self.temperature_adam = Adam({'log_temperature': self.log_temperature}, self.config.learning_rate)
         self.updates = self.actor_rests_until = 0
+        self.origin: GaussianActor | None = None
+        self.pull = torch.zeros((), device=device)
         self._update_critics = Compiled(self.update_critics, config.train.compile, device)
         self._update_actor = Compiled(self.update_actor, config.train.compile, device)
 
@@ -65,6 +67,15 @@ class SacAgent:
         """Begin as another policy, such as the behaviour-cloned one, and improve on it once the critics know it."""
         self.actor.load_state_dict(policy.network.actor.state_dict())
         self.actor_rests_until = self.config.critic_warm_up_updates
+        self.hold_to_actor()
+
+    def hold_to_actor(self) -> None:
+        """Let go of the present actor by and by only.
+
+        However small the critics' say in it is, Adam's first steps are whole ones: without this a cloned actor had
+        forgotten its task 200 updates after its first, and needed 2,000 to learn it again.
+        """
+        self.origin = copy.deepcopy(self.actor).requires_grad_(False)
 
     def update(self, batch: Batch, updates: int) -> Metrics:
         """`updates` critic updates on equal slices, with the actor's and temperature's in their ratio."""
@@ -74,6 +85,7 @@ class SacAgent:
             self.updates += 1
             due = self.updates % self.config.critic_updates_per_actor_update == 0
             if due and self.updates > self.actor_rests_until:
+                self.pull.fill_(self._pull_now())
                 metrics |= self._update_actor(part, self.draw_noise(part))
         return {name: float(value) for name, value in metrics.items()}
 
@@ -136,6 +148,8 @@ class SacAgent:
             action, log_prob = squashed(mean, log_std, noise)
             value = self.value.critics(inputs, action).float().mean(0)
         loss = (self.log_temperature.exp() * log_prob - value).mean()
+        if self.origin is not None:
+            loss = loss + self.pull * divergence(mean, log_std, *self.origin(inputs)).mean()
         return loss, (action.detach(), log_prob.detach())
 
     def temperature_gradient(self, log_prob: Tensor) -> Tensor:
@@ -183,6 +197,10 @@ class SacAgent:
             'actor_adam': self.actor_adam,
             'temperature_adam': self.temperature_adam,
         }
+
+    def _pull_now(self) -> float:
+        share = (self.updates - self.actor_rests_until) / self.config.actor_pull_updates
+        return self.config.actor_pull * max(0.0, 1.0 - share)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device, self.precision, enabled=self.precision != torch.float32)

@@ -74,6 +74,14 @@ def squashed(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tens
     return torch.tanh(unsquashed), log_prob.sum(-1)
 
 
+def divergence(mean: Tensor, log_std: Tensor, other_mean: Tensor, other_log_std: Tensor) -> Tensor:
+    """(B,) Kullback-Leibler divergence of a Gaussian from another; squashing both by the tanh leaves it as it is."""
+    mean, log_std, other_mean, other_log_std = (x.float() for x in (mean, log_std, other_mean, other_log_std))
+    ratio = log_std - other_log_std
+    apart = (mean - other_mean) / other_log_std.exp()
+    return (0.5 * ((2.0 * ratio).exp() + apart.square() - 1.0) - ratio).sum(-1)
+
+
 class CriticEnsemble(nn.Module):
     """E independent critics evaluated as one: (B, D) inputs and (B, A) actions to (E, B) values."""
 
