@@ -117,6 +117,7 @@ def test_compiled_updates_end_where_plain_ones_do(monkeypatch):
     with torch._dynamo.config.patch(disable=False):
         agents = [make_agent(compiled=how) for how in ('on', 'off')]
         for agent in agents:
+            agent.hold_to_actor()
             for _ in range(10):
                 agent.update(make_offline(make_batch(32), 0.1), 2)
     compiled, plain = (agent.state_dict() for agent in agents)
