@@ -29,7 +29,6 @@ REPORT_EVERY_S = 1.0
 
 def pretrain(config: Config, specs: Specs, demos_folder: Path, run: Path) -> Path:
     """Clone the demonstrations and, if so configured, go on offline; returns the policy's path. Raises UserError."""
-    torch.set_num_threads(min(4, len(os.sched_getaffinity(0))))
     device = resolve_device(config)
     with ExitStack() as opened:
         demos, *others = [
@@ -67,6 +66,7 @@ def main() -> int:
     parser.add_argument('--run', type=Path, required=True)
     parser.add_argument('--demos', type=Path, required=True)
     arguments = parser.parse_args()
+    torch.set_num_threads(min(4, len(os.sched_getaffinity(0))))
     try:
         config = load_config(arguments.run / 'config.yaml')
         specs = Specs.model_validate_json((arguments.run / 'specs.json').read_text())
