@@ -165,12 +165,14 @@ class SacConfig(Section):
     demo_ratio: float = Field(0.5, ge=0, lt=1)
     updates_per_step: int = Field(4, ge=1)
     critic_updates_per_actor_update: int = Field(1, ge=1)
-    actor_init: Literal['random', 'bc'] = Field('random', description='bc: the actor begins as the cloned policy')
+    actor_init: Literal['auto', 'random', 'bc'] = Field(
+        'auto', description='bc: the actor begins as the cloned policy; auto: it does with offline.method cal_ql alone'
+    )
     actor_init_std: float = Field(
-        0.15, gt=0, description='actor_init bc: deviation before the tanh, which cloning does not teach'
+        0.15, gt=0, description='a cloned actor: deviation before the tanh, which cloning does not teach'
     )
     critic_warm_up_updates: int = Field(
-        2000, ge=0, description='actor_init bc: updates of the critics alone, which know nothing of its actions yet'
+        2000, ge=0, description='a cloned actor: updates of the critics alone, which know nothing of its actions yet'
     )
     actor_pull: float = Field(
         0.1, ge=0, description='a pretrained actor: weight of its divergence from what it was, at first'
@@ -210,7 +212,7 @@ class OfflineConfig(Section):
 
     method: Literal['bc', 'cal_ql'] = 'bc'
     data: list[str] = Field([], description='replay stores beside demos, of episodes of any quality')
-    updates: int = Field(3000, ge=1)
+    updates: int = Field(1500, ge=1, description='in the first third the critics alone learn')
     batch: int = Field(128, ge=2)
     alpha: float = Field(5.0, ge=0, description='weight of the conservative loss')
     value_scale: float = Field(
@@ -319,7 +321,13 @@ class Config(Section):
     @property
     def starts_pretrained(self) -> bool:
         """Whether the actor that learns is, at first, the pretrained policy."""
-        return self.agent == 'sac' and (self.sac.actor_init == 'bc' or self.offline.method == 'cal_ql')
+        return self.agent == 'sac' and (self.clones_actor or self.offline.method == 'cal_ql')
+
+    @property
+    def clones_actor(self) -> bool:
+        """Whether the actor that learns, offline or online, begins as the cloned policy."""
+        chosen = self.sac.actor_init
+        return chosen == 'bc' or (chosen == 'auto' and self.offline.method == 'cal_ql')
 
     @property
     def warm_up_steps(self) -> int:

@@ -53,5 +53,5 @@ def begin_as(agent: SacAgent, cloned: Policy, config: Config) -> None:
     """With the encoders of the cloned policy, and with its actor, as far as the configuration has it so."""
     if cloned.specs.observation.images and config.encoder.pretraining != 'none':
         agent.use_encoders(cloned)
-    if config.sac.actor_init == 'bc':
+    if config.clones_actor:
         agent.use_actor(cloned)

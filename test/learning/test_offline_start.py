@@ -102,6 +102,7 @@ def test_a_cloned_actor_begins_as_the_clone_and_rests_until_the_critics_know_it(
     pretrain(config, SPECS, make_store(tmp_path / 'demos', 30), tmp_path / 'run')
     cloned = Policy.load(tmp_path / 'run' / 'pretrained' / 'policy.safetensors').network.actor.state_dict()
     inputs = torch.randn(5, 10)
+    assert not Config().clones_actor and Config.model_validate({'offline': {'method': 'cal_ql'}}).clones_actor
     # From the fifth transition on two updates a step, of which the first four are of the critics alone.
     for steps, same in ((6, True), (7, True), (9, False)):
         loop = run_to(tmp_path / 'run', steps, config)

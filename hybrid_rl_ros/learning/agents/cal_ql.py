@@ -18,6 +18,7 @@ from hybrid_rl_ros.learning.agents.sac import SacAgent
 from hybrid_rl_ros.learning.batch import Batch
 from hybrid_rl_ros.learning.networks.adam import Parameters
 from hybrid_rl_ros.learning.networks.mlp import squashed
+from hybrid_rl_ros.learning.policies.policy import Policy
 
 # tanh's slope is nothing at its ends, and the density there without bounds.
 MOST_ACTION = 0.99999
@@ -36,6 +37,10 @@ class CalQlAgent(SacAgent):
     def __init__(self, specs: Specs, config: Config, device: str) -> None:
         super().__init__(specs, config, device)
         self.offline = config.offline
+
+    def use_actor(self, policy: Policy) -> None:
+        super().use_actor(policy)
+        self.actor_rests_until = min(self.actor_rests_until, self.offline.updates // 3)
 
     def draw_critic_noise(self, batch: Batch) -> Tensor:
         """(4, K, B, A): for the targets' actions, the random ones, and the policy's here and one step on."""
