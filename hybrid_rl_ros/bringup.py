@@ -53,11 +53,16 @@ class NodeProcess:
 
 
 def nodes_of_run(
-    config: Config, role: str, episodes: int = 0, expert: str | None = None, expert_noise: float = 0.0
+    config: Config,
+    role: str,
+    episodes: int = 0,
+    expert: str | None = None,
+    expert_noise: float = 0.0,
+    keep: str = 'success',
 ) -> list[NodeProcess]:
     """The one list of what runs together, in the order of starting. The last node that is `leading` ends the run.
 
-    Recording without an expert, a person is the only one who acts.
+    Recording without an expert, a person is the only one who acts; `keep` says which episodes are recorded.
     """
     nodes = [NodeProcess('sim_node')] if config.sim else []
     for name, camera in config.observation.cameras.items():
@@ -75,11 +80,12 @@ def nodes_of_run(
     if config.teleop.device is not None and role != 'eval' and not expert:
         terminal = _terminal()
         nodes.append(NodeProcess('teleop_node', {'terminal': terminal} if terminal else {}))
+    recording = {'keep': keep} if role == 'record' else {}
     return [
         *nodes,
         NodeProcess('observation_node'),
         NodeProcess('safety_node'),
-        NodeProcess('recorder_node', {'episodes': episodes} if episodes else {}),
+        NodeProcess('recorder_node', {**({'episodes': episodes} if episodes else {}), **recording}),
         NodeProcess('reward_reset_node'),
     ]
 

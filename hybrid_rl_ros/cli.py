@@ -55,15 +55,17 @@ def _parser() -> argparse.ArgumentParser:
 
     record = commands.add_parser('record', help='collect demonstrations through the graph')
     record.add_argument('--config', type=Path, required=True)
-    record.add_argument('--episodes', type=_positive, required=True, help='successful episodes to keep')
+    record.add_argument('--episodes', type=_positive, required=True, help='how many to keep')
     record.add_argument('--out', type=Path, required=True)
     record.add_argument('--expert', help="name of a task's scripted expert")
     record.add_argument('--noise', type=float, default=0.0, help="the expert's noise, a fraction of the action range")
+    keep_help = 'success: successful episodes; all: also failures and time limits, for offline learning'
+    record.add_argument('--keep', choices=['success', 'all'], default='success', help=keep_help)
     record.add_argument('--teleop', metavar='DEVICE', help='a file of config/teleop/ by its name, or a path')
     _add_set(record)
     record.set_defaults(call=_record)
 
-    pretrain = commands.add_parser('pretrain', help='behaviour cloning of demonstrations')
+    pretrain = commands.add_parser('pretrain', help='behaviour cloning of demonstrations, and offline learning')
     pretrain.add_argument('--config', type=Path, required=True)
     pretrain.add_argument('--demos', type=Path, required=True)
     pretrain.add_argument('--run', type=Path, required=True)
@@ -131,7 +133,8 @@ def _record(options: argparse.Namespace) -> int:
         raise UserError(f'record: --noise {options.noise:g}: expected a fraction of the action range, 0 to 1')
     if options.teleop:
         options.overrides.append(f'teleop.device={options.teleop}')
-    record(options.config, options.overrides, options.episodes, options.out, options.expert, options.noise)
+    what = (options.episodes, options.out, options.expert, options.noise, options.keep)
+    record(options.config, options.overrides, *what)
     return 0
 
 

@@ -13,6 +13,7 @@ from hybrid_rl_ros.camera_config import SourceConfig
 from hybrid_rl_ros.config_file import Section, parse_yaml, read_yaml, validate
 from hybrid_rl_ros.encoder_config import DynamoConfig, EncoderConfig
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.sac_config import OfflineConfig, SacConfig
 
 
 class CameraConfig(Section):
@@ -115,95 +116,6 @@ class RewardConfig(Section):
     shaping: dict[str, float] = {}
 
 
-# What the published configurations of these methods say; every key can be set beside `preset`.
-_SAC_PRESETS: dict[str, dict[str, Any]] = {
-    'rlpd': {
-        'activation': 'relu',
-        'actor_layer_norm': False,
-        'critics': 10,
-        'critic_subset': 2,
-        'discount': 0.99,
-        'initial_temperature': 1.0,
-        'entropy_backup': True,
-        'batch': 256,
-        'updates_per_step': 20,
-        'critic_updates_per_actor_update': 20,
-    },
-    'serl': {
-        'critics': 10,
-        'critic_subset': 2,
-        'discount': 0.96,
-        'batch': 256,
-        'updates_per_step': 4,
-        'critic_updates_per_actor_update': 4,
-    },
-    # Haarnoja et al. 2018, as Stable-Baselines3 has it; no demonstrations.
-    'sac': {
-        'activation': 'relu',
-        'actor_layer_norm': False,
-        'discount': 0.99,
-        'initial_temperature': 1.0,
-        'target_entropy_per_dim': -1.0,
-        'entropy_backup': True,
-        'batch': 256,
-        'demo_ratio': 0.0,
-        'updates_per_step': 1,
-    },
-    'hil_serl': {'discount': 0.97, 'batch': 256, 'updates_per_step': 4, 'critic_updates_per_actor_update': 2},
-}
-
-
-class SacConfig(Section):
-    """SAC with demonstrations (RLPD, HIL-SERL); defaults are the calibrated ones."""
-
-    preset: Literal['rlpd', 'serl', 'hil_serl', 'sac'] | None = Field(
-        None, description='values as published, under the ones that are set here'
-    )
-    hidden: list[int] = [256, 256]
-    activation: Literal['tanh', 'relu'] = 'tanh'
-    actor_layer_norm: bool = True
-    critic_layer_norm: bool = True
-    critics: int = Field(2, ge=1)
-    critic_subset: int = Field(2, ge=1, description='the target is the least of so many, drawn anew for every update')
-    discount: float = Field(0.97, gt=0, lt=1)
-    n_step: int = Field(1, ge=1, description='rewards summed before the target bootstraps')
-    tau: float = Field(0.005, gt=0, le=1)
-    learning_rate: float = Field(3e-4, gt=0)
-    initial_temperature: float = Field(0.01, gt=0)
-    target_entropy_per_dim: float = Field(-0.5, description='times the number of action dimensions; RLPD: -0.5')
-    entropy_backup: bool = False
-    batch: int = Field(128, ge=2)
-    demo_ratio: float = Field(0.5, ge=0, lt=1)
-    updates_per_step: int = Field(4, ge=1)
-    critic_updates_per_actor_update: int = Field(1, ge=1)
-    gripper: Literal['continuous', 'dqn'] = Field(
-        'continuous',
-        description='dqn: close, keep or open by a critic of these three; needs action.gripper_mode: discrete',
-    )
-    gripper_penalty: float = Field(
-        -0.02,
-        le=0,
-        description='with gripper: dqn, what its critic adds to the reward when the fingers are made to move',
-    )
-
-    relative_frame: bool = Field(
-        False, description='states and actions as seen from where the tool stood when the episode began; also of bc'
-    )
-
-    @model_validator(mode='before')
-    @classmethod
-    def _fill_from_preset(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or not isinstance(data.get('preset'), str):
-            return data
-        return {**_SAC_PRESETS.get(data['preset'], {}), **data}
-
-    @model_validator(mode='after')
-    def _subset_fits(self) -> SacConfig:
-        if self.critic_subset > self.critics:
-            raise ValueError(f'critic_subset ({self.critic_subset}) is larger than critics ({self.critics})')
-        return self
-
-
 class BcConfig(Section):
     """Behaviour cloning of the demonstrations; it also pretrains the encoders of `sac`."""
 
@@ -298,6 +210,7 @@ class Config(Section):
     sac: SacConfig = SacConfig()
     bc: BcConfig = BcConfig()
     dynamo: DynamoConfig = DynamoConfig()
+    offline: OfflineConfig = OfflineConfig()
     train: TrainConfig = TrainConfig()
     inference: InferenceConfig = InferenceConfig()
     teleop: TeleopConfig = TeleopConfig()
@@ -307,6 +220,27 @@ class Config(Section):
     @property
     def control_period_s(self) -> float:
         return 1.0 / self.control_rate_hz
+
+    @property
+    def starts_pretrained(self) -> bool:
+        """Whether the actor that learns is, at first, the pretrained policy."""
+        return self.clones_actor or self.offline.method == 'cal_ql'
+
+    @property
+    def clones_actor(self) -> bool:
+        """Whether the actor that learns, offline or online, begins as the cloned policy."""
+        chosen = self.sac.actor_init
+        wanted = chosen == 'bc' or (chosen == 'auto' and self.offline.method == 'cal_ql')
+        return self.agent == 'sac' and wanted
+
+    @property
+    def warm_up_steps(self) -> int:
+        """Steps before the first update."""
+        return self.offline.warm_up_steps if self.offline.online == 'wsrl' else self.train.warm_up_steps
+
+    @property
+    def demo_ratio(self) -> float:
+        return 0.0 if self.offline.online == 'wsrl' else self.sac.demo_ratio
 
     @model_validator(mode='after')
     def _parts_fit(self) -> Config:
@@ -323,8 +257,12 @@ class Config(Section):
             )
         if self.agent_settings and ':' not in self.agent:
             raise ValueError(f'agent_settings are for agents of your own (module:Class); {self.agent} has a section')
+        if self.offline.method == 'cal_ql' and self.agent != 'sac':
+            raise ValueError('offline.method: cal_ql pretrains the critics of agent: sac')
         if self.clock == 'lockstep' and self.sim is None:
             raise ValueError('clock: lockstep needs a simulation; a real robot runs with clock: realtime')
+        if self.clones_actor and self.encoder.pretraining == 'none' and self.observation.cameras:
+            raise ValueError('encoder.pretraining: none leaves a cloned actor without its eyes; set it to bc or dynamo')
         if self.encoder.pretraining == 'dynamo' and not self.observation.cameras:
             raise ValueError('encoder.pretraining: dynamo learns from images; observation.cameras names none')
         for name, camera in self.observation.cameras.items():
@@ -341,6 +279,8 @@ class Config(Section):
                 raise ValueError('sac.gripper: dqn needs action.gripper: true and action.gripper_mode: discrete')
             if 'gripper.opening' not in self.observation.state:
                 raise ValueError('sac.gripper: dqn needs gripper.opening in observation.state')
+            if self.clones_actor:
+                raise ValueError('sac.gripper: dqn needs sac.actor_init: random; a chosen gripper is not cloned')
         return self
 
     @model_validator(mode='after')

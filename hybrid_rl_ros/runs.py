@@ -62,10 +62,17 @@ def evaluate(run: Path, episodes: int, overrides: list[str]) -> None:
 
 
 def record(
-    config_path: Path, overrides: list[str], episodes: int, out: Path, expert: str | None = None, noise: float = 0.0
+    config_path: Path,
+    overrides: list[str],
+    episodes: int,
+    out: Path,
+    expert: str | None = None,
+    noise: float = 0.0,
+    keep: str = 'success',
 ) -> None:
-    """Keep `episodes` successful episodes of the scripted expert, or of a person, in the store `out`.
+    """Keep `episodes` episodes of the scripted expert, or of a person, in the store `out`.
 
+    `keep`: `success` for successful ones alone, `all` for every one that ended by itself.
     Without an expert config.teleop.device says how the person steers. Stopped early, what was kept by then is in `out`.
     Raises UserError.
     """
@@ -84,25 +91,25 @@ def record(
         mend = f'hybrid-rl data curate {work}/replay --keep success --out {out}'
         raise UserError(f'{work}: a recording that was cut off; take what it holds with {mend}, then remove it')
     prepare_run(work, config, specs)
-    nodes = nodes_of_run(config, 'record', episodes=episodes, expert=expert, expert_noise=noise)
+    nodes = nodes_of_run(config, 'record', episodes=episodes, expert=expert, expert_noise=noise, keep=keep)
     try:
         with display(work, config, 'record') as show:
             run_graph(config, work, 'record', nodes, show)
     except (UserError, RunFailedError):
         # The message names a log, which stays.
-        _take_recording(work, out)
+        _take_recording(work, out, keep)
         raise
     except KeyboardInterrupt:
-        _take_recording(work, out)
+        _take_recording(work, out, keep)
         _remove_tree(work)
         raise
-    _take_recording(work, out)
+    _take_recording(work, out, keep)
     _remove_tree(work)
 
 
-def _take_recording(work: Path, out: Path) -> None:
-    """Make the store of successful episodes recorded in `work` the folder `out`; nothing, if there are none."""
-    kept = _keep_whole_successes(work / 'replay')
+def _take_recording(work: Path, out: Path, keep: str) -> None:
+    """Make the store of the episodes recorded in `work` the folder `out`; nothing, if there are none."""
+    kept = _keep_whole_episodes(work / 'replay', keep)
     if kept:
         out.parent.mkdir(parents=True, exist_ok=True)
         os.replace(work / 'replay', out)
@@ -116,19 +123,19 @@ def _take_recording(work: Path, out: Path) -> None:
         _remove_tree(work / 'replay')
 
 
-def _keep_whole_successes(folder: Path) -> int:
-    """Drop what a killed recorder left behind the last success; how many successes there are."""
+def _keep_whole_episodes(folder: Path, keep: str) -> int:
+    """Drop what a killed recorder left behind the last episode that ended; how many there are."""
     if not (folder / 'specs.json').exists():
         return 0
     with ReplayStore.open(folder) as store:
-        successes = [episode for episode in store.episodes() if episode.terminal]
-        last = successes[-1] if successes else None
+        whole = [episode for episode in store.episodes() if episode.terminal or (keep == 'all' and episode.truncated)]
+        last = whole[-1] if whole else None
         store.truncate(last.first_sequence + last.steps if last else 0)
-        return len(successes)
+        return len(whole)
 
 
 def pretrain_only(config_path: Path, overrides: list[str], demos: Path, run: Path) -> None:
-    """Behaviour cloning of `demos` into the run folder, for a later `train --run` of the same folder."""
+    """What is learned from `demos` before the first step, into the run folder, for a later `train --run` of it."""
     config = load_config(config_path, [*overrides, f'demos={demos}'])
     specs = resolve_specs(config)
     _check_demos(config, specs)
@@ -161,21 +168,27 @@ def _check_demos(config: Config, specs: Specs) -> None:
         if config.encoder.pretraining == 'dynamo':
             raise UserError('encoder.pretraining: dynamo learns from demonstrations: set demos to the folder of some')
         return
-    with ReplayStore.open(Path(config.demos), read_only=True) as store:
-        require_same_specs(store.specs, specs, config.demos)
-        if not store.transitions:
-            raise UserError(f'{config.demos}: holds no transitions to learn from')
+    for folder in (config.demos, *config.offline.data):
+        with ReplayStore.open(Path(folder), read_only=True) as store:
+            require_same_specs(store.specs, specs, folder)
+            if not store.transitions:
+                raise UserError(f'{folder}: holds no transitions to learn from')
 
 
 def _needs_pretraining(config: Config, run: Path) -> bool:
-    if (run / 'pretrained' / 'policy.safetensors').exists() or config.demos is None:
+    expected = ['policy.safetensors', *(['agent.safetensors'] if config.offline.method == 'cal_ql' else [])]
+    if all((run / 'pretrained' / name).exists() for name in expected):
         return False
-    return config.agent == 'bc' or bool(config.observation.cameras)
+    if config.demos is None:
+        if config.starts_pretrained:
+            raise UserError('sac.actor_init: bc and offline.method: cal_ql begin with demonstrations: set demos')
+        return False
+    return config.agent == 'bc' or config.starts_pretrained or bool(config.observation.cameras)
 
 
 def _pretrain(config: Config, run: Path) -> None:
     command = [sys.executable, '-m', 'hybrid_rl_ros.learning.pretrain', '--run', str(run), '--demos', str(config.demos)]
-    threads = max(1, min(4, os.cpu_count() or 1))
+    threads = min(4, len(os.sched_getaffinity(0)))
     environment = node_environment(share_folder('config') / 'fastdds.xml', threads)
     result = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
     if result.returncode == USER_ERROR_EXIT:

@@ -126,6 +126,15 @@ def test_encoder_keys_that_exclude_each_other_are_named(encoder, complaint):
         validate(Config, {'encoder': encoder}, 'config')
 
 
+def test_a_cloned_actor_is_not_left_without_the_encoders_that_it_was_cloned_on():
+    data = {'sac': {'actor_init': 'bc'}, 'encoder': {'pretraining': 'none'}}
+    assert Config.model_validate(data).clones_actor, 'without cameras there are none to lose'
+    with pytest.raises(UserError, match='encoder.pretraining: none leaves a cloned actor without its eyes'):
+        validate(Config, {**data, 'observation': {'cameras': {'front': {}}}}, 'config')
+    data['agent'] = 'mine:Agent'
+    assert not Config.model_validate(data).starts_pretrained, 'the section is not of this agent'
+
+
 def test_weights_are_looked_for_here_and_beside_the_configuration(tmp_path, monkeypatch):
     (tmp_path / 'here').mkdir()
     monkeypatch.chdir(tmp_path / 'here')

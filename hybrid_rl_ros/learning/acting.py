@@ -91,24 +91,28 @@ class PolicyActor:
 
 
 class WarmUp:
-    """Acts before the learner's first weights: the cloned policy with noise, or chance where nothing was cloned.
+    """Acts before the learner's first weights: the pretrained policy with noise, or chance where there is none.
 
     Noise around the demonstrated behaviour succeeds now and then and stays where a person has been; uniformly random
-    actions do neither.
+    actions do neither. A policy that the learner goes on from acts as it is, `sampled`: what its critics must know is
+    what it does itself.
     """
 
-    def __init__(self, specs: Specs, cloned: Path, noise: float, seed: int) -> None:
+    def __init__(self, specs: Specs, pretrained: Path, noise: float, seed: int, sampled: bool = False) -> None:
         """`noise`: deviation, as a fraction of half the action's range. Raises UserError for an unfit policy."""
         self._low, self._high = np.array(specs.action.low), np.array(specs.action.high)
         self._deviation = noise * (self._high - self._low) / 2.0
         self._rng = np.random.default_rng(seed)
-        self._policy = Policy.load(cloned) if cloned.exists() else None
+        self._generator = torch.Generator().manual_seed(seed) if sampled else None
+        self._policy = Policy.load(pretrained) if pretrained.exists() else None
         if self._policy is not None:
-            require_same_specs(self._policy.specs, specs, str(cloned))
+            require_same_specs(self._policy.specs, specs, str(pretrained))
 
     def act(self, observation: Observation, start: np.ndarray | None = None) -> np.ndarray:
         """(A,) an action, physical units, within its bounds; `start` as for PolicyActor."""
         if self._policy is None:
             return self._rng.uniform(self._low, self._high)
+        if self._generator is not None:
+            return self._policy.act(observation, deterministic=False, generator=self._generator, start=start)[0]
         noise = self._deviation * self._rng.standard_normal(len(self._low))
         return np.clip(self._policy.act(observation, start=start)[0] + noise, self._low, self._high)

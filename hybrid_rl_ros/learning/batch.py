@@ -40,4 +40,4 @@ class Batch:
         def cut(value: Any) -> Any:
             return {name: view[part] for name, view in value.items()} if isinstance(value, dict) else value[part]
 
-        return Batch(**{field.name: cut(getattr(self, field.name)) for field in fields(self)})
+        return type(self)(**{field.name: cut(getattr(self, field.name)) for field in fields(self)})

@@ -26,6 +26,7 @@ def clone_behaviour(
     """A policy whose mode has the least mean squared error to the demonstrated actions.
 
     `learned` encoders, and weights from a file with encoder.mode: frozen, keep their trunks as they are.
+    Its deviation is sac.actor_init_std everywhere: the error says nothing of it, and an actor may begin with it.
     `progress(update, updates, loss)` is called after every update.
     """
     torch.manual_seed(config.seed)
@@ -59,6 +60,7 @@ def clone_behaviour(
         optimiser.step()
         schedule.step()
         progress(update + 1, bc.updates, float(loss.detach()))
+    network.actor.set_deviation(config.sac.actor_init_std)
     return Policy(network.to('cpu'), specs, policy.head, version=1)
 
 

@@ -37,9 +37,7 @@ def load_flat(parts: Parts, flat: Mapping[str, Tensor]) -> None:
 def save_checkpoint(folder: Path, number: int, tensors: dict[str, Tensor], head: dict[str, Any]) -> None:
     """Write `checkpoint-<number>.safetensors` whole, then drop all but the newest two."""
     folder.mkdir(parents=True, exist_ok=True)
-    contiguous = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
-    data = safetensors.torch.save(contiguous, {'head': json.dumps(head)})
-    write_atomically(folder / f'checkpoint-{number:09d}.safetensors', data)
+    save_tensors(folder / f'checkpoint-{number:09d}.safetensors', tensors, head)
     for old in sorted(folder.glob('checkpoint-*.safetensors'))[:-KEPT]:
         old.unlink()
 
@@ -49,8 +47,18 @@ def load_newest_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, A
     paths = sorted(folder.glob('checkpoint-*.safetensors'))
     if not paths:
         return None
+    return load_tensors(paths[-1], 'remove it to use the one before')
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], head: dict[str, Any]) -> None:
+    contiguous = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_atomically(path, safetensors.torch.save(contiguous, {'head': json.dumps(head)}))
+
+
+def load_tensors(path: Path, mend: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The inverse of `save_tensors`. Raises UserError, which ends with `mend`."""
     try:
-        with safetensors.safe_open(paths[-1], 'pt') as file:
+        with safetensors.safe_open(path, 'pt') as file:
             return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()['head'])
     except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-        raise UserError(f'{paths[-1]}: not a whole checkpoint ({error}); remove it to use the one before') from None
+        raise UserError(f'{path}: not a whole checkpoint ({error}); {mend}') from None

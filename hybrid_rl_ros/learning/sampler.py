@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -19,6 +19,7 @@ from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.staging import Staging
 
 Parts = dict[str, np.ndarray]
+AnyBatch = TypeVar('AnyBatch', bound=Batch)
 
 
 class Source:
@@ -92,11 +93,9 @@ class SymmetricSampler:
             inner = sliced[0].shape[2:]
             array = self._staging.array(name, (updates * self._batch, *inner), sliced[0].dtype)
             np.concatenate(sliced, axis=1, out=array.reshape(updates, self._batch, *inner))
-        return _to_batch(self._staging.send())
+        return to_batch(self._staging.send())
 
-    def _demonstrated(
-        self, count: int, interventions: int, before_sequence: int, rng: np.random.Generator
-    ) -> Parts:
+    def _demonstrated(self, count: int, interventions: int, before_sequence: int, rng: np.random.Generator) -> Parts:
         """`count` transitions drawn uniformly from the demonstrations and the person's own, together."""
         demonstrations = self._demos.store.transitions if self._demos else 0
         from_person = rng.binomial(count, interventions / (demonstrations + interventions)) if interventions else 0
@@ -120,7 +119,8 @@ def _shifted(frames: np.ndarray, shift_px: int, rng: np.random.Generator) -> np.
     return random_shift(frames, shift_px, rng) if shift_px else frames.copy()
 
 
-def _to_batch(parts: dict[str, Tensor]) -> Batch:
+def to_batch(parts: dict[str, Tensor], kind: type[AnyBatch] = Batch) -> AnyBatch:  # type: ignore[assignment]
+    """`kind` from its fields by name, a dictionary's entries as <field>/<camera>."""
     made: dict[str, Any] = {'views': {}, 'next_views': {}}
     for name, value in parts.items():
         field, separator, camera = name.partition('/')
@@ -128,4 +128,4 @@ def _to_batch(parts: dict[str, Tensor]) -> Batch:
             made[field][camera] = value
         else:
             made[field] = value
-    return Batch(**made)
+    return kind(**made)

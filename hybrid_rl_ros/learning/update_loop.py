@@ -8,7 +8,6 @@ also a checkpoint. Weights that went bad are put back (health.py) before they ar
 
 from __future__ import annotations
 
-import copy
 import json
 import queue
 import threading
@@ -28,10 +27,10 @@ from hybrid_rl_ros.learning.agents.choice import make_agent
 from hybrid_rl_ros.learning.checkpoint import load_newest_checkpoint, save_checkpoint
 from hybrid_rl_ros.learning.health import Health
 from hybrid_rl_ros.learning.measures import dead_unit_fraction, intervention_rate
-from hybrid_rl_ros.learning.networks.resnet_weights import load_weights
 from hybrid_rl_ros.learning.networks.value import ValueNetwork
 from hybrid_rl_ros.learning.out_of_memory import batch_that_fits, is_out_of_memory
-from hybrid_rl_ros.learning.policies.policy import Policy, write_atomically
+from hybrid_rl_ros.learning.policies.policy import write_atomically
+from hybrid_rl_ros.learning.pretrained import begin_pretrained
 from hybrid_rl_ros.learning.sampler import Source, SymmetricSampler
 
 IDLE_POLL_S = 0.02
@@ -83,13 +82,7 @@ class UpdateLoop:
         torch.set_num_threads(config.train.torch_threads)
         self._device = resolve_device(config)
         self.agent = make_agent(specs, config, self._device)
-        pretrained = run / 'pretrained' / 'policy.safetensors'
-        if specs.observation.images and config.encoder.pretraining != 'none' and pretrained.exists():
-            self.agent.use_encoders(Policy.load(pretrained).network.encoders)
-        elif specs.observation.images and config.encoder.weights is not None:
-            encoders = copy.deepcopy(self.agent.encoders)
-            load_weights(encoders, Path(config.encoder.weights))
-            self.agent.use_encoders(encoders)
+        begin_pretrained(self.agent, config, run / 'pretrained')
         sampling = self.agent.sampling
         self._online = Source(store, self.agent.encoders, config, sampling)
         self._demos = Source(demos, self.agent.encoders, config, sampling) if demos else None
@@ -110,7 +103,7 @@ class UpdateLoop:
         """Repeat what the store holds beyond the checkpoint, then take jobs."""
         restored = self.env_steps
         self.schedule()
-        if restored == self.env_steps and restored >= max(1, self._config.train.warm_up_steps):
+        if restored == self.env_steps and restored >= max(1, self._config.warm_up_steps):
             self._jobs.put(Job(self._store.sequence, self.env_steps, 0, publish=True, checkpoint=False))
         self._thread.start()
 
@@ -145,12 +138,12 @@ class UpdateLoop:
 
     def _job(self, completes: bool) -> Job:
         train, steps = self._config.train, self.env_steps
-        learning = completes and steps >= max(1, train.warm_up_steps)
+        learning = completes and steps >= max(1, self._config.warm_up_steps)
         return Job(
             before_sequence=self._scheduled,
             env_steps=steps,
             updates=self.agent.sampling.updates_per_step if learning else 0,
-            publish=learning and (steps - train.warm_up_steps) % train.publish_every_steps == 0,
+            publish=learning and (steps - self._config.warm_up_steps) % train.publish_every_steps == 0,
             checkpoint=completes and steps % train.checkpoint_every_steps == 0,
             measure=learning and steps % MEASURE_EVERY_STEPS == 0,
         )
@@ -173,10 +166,10 @@ class UpdateLoop:
                 return self._jobs.get_nowait()
             except queue.Empty:
                 pass
-            owed = (self.env_steps - train.warm_up_steps) * ratio - self.updates
+            owed = (self.env_steps - self._config.warm_up_steps) * ratio - self.updates
             # A small ring may just have dropped its only whole episode.
             some = self._store.transitions > 0
-            if some and self.env_steps >= max(1, train.warm_up_steps) and owed >= ratio:
+            if some and self.env_steps >= max(1, self._config.warm_up_steps) and owed >= ratio:
                 publish = (self.updates // ratio) % train.publish_every_steps == 0
                 measure = (self.updates // ratio) % MEASURE_EVERY_STEPS == 0
                 return Job(self._store.sequence, self.env_steps, ratio, publish, checkpoint=publish, measure=measure)

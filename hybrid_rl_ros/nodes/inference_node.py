@@ -81,8 +81,9 @@ class InferenceNode(GraphNode):
             self.status.values['weights_sha256'] = self._actor.weights_sha256
         else:
             self._actor.prepare(shape_of(config, config.agent))
-            cloned = self.run_dir / 'pretrained' / 'policy.safetensors'
-            self._warm_up = WarmUp(self._policy_specs, cloned, config.train.warm_up_noise, config.seed)
+            pretrained = self.run_dir / 'pretrained' / 'policy.safetensors'
+            noise, sampled = config.train.warm_up_noise, config.starts_pretrained
+            self._warm_up = WarmUp(self._policy_specs, pretrained, noise, config.seed, sampled)
             self.create_subscription(UInt8MultiArray, 'policy/weights', self._on_weights, LATCHED)
         self._say_engine()
         return self._act_policy

@@ -76,7 +76,7 @@ class LearnerNode(GraphNode):
         self._log.close()
 
     def _open_demos(self) -> ReplayStore | None:
-        if self.config.demos is None or (self.config.agent == 'sac' and self.config.sac.demo_ratio == 0):
+        if self.config.demos is None or (self.config.agent == 'sac' and self.config.demo_ratio == 0):
             return None
         demos = ReplayStore.open(Path(self.config.demos), read_only=True)
         require_same_specs(demos.specs, self.specs, self.config.demos)

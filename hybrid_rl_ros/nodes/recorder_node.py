@@ -25,8 +25,9 @@ MOST_STEPS = 200_000
 class RecorderNode(GraphNode):
     """Writes episodes.jsonl and, in the roles eval and record, every step to the store run_dir/replay.
 
-    Parameter episodes: in eval, end the run after that many; in record, after that many successes. Recording keeps
-    successful episodes only, and ~/discard_last (Trigger) takes the last of them back.
+    Parameter episodes: in eval, end the run after that many; in record, after that many kept ones. Recording keeps
+    successful episodes only, or with keep:=all every one that ended by itself (offline learning takes failures too);
+    ~/discard_last (Trigger) takes the last of them back.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class RecorderNode(GraphNode):
 
     def set_up(self) -> None:
         self._episodes: int = self.parameter('episodes', 0, 'end the run after this many episodes; 0 for never')
+        self._keep: str = self.parameter('keep', 'success', 'record: success or all')
         path = self.run_dir / 'episodes.jsonl'
         # A resumed run counts on from its last whole line, and what was cut off behind it.
         earlier = read_json_lines(path)
@@ -83,17 +85,17 @@ class RecorderNode(GraphNode):
         if self._store is not None:
             self._store.append(step)
         if step.ends_episode:
-            self._keep_or_discard(success=step.terminal and step.reward > 0)
+            self._keep_or_discard(self._keep == 'all' or (step.terminal and step.reward > 0))
 
-    def _keep_or_discard(self, success: bool) -> None:
+    def _keep_or_discard(self, keep: bool) -> None:
         if self.role == 'record' and self._store is not None:
-            if success:
+            if keep:
                 self._kept.append(self._store.sequence)
                 self.status.count('kept_episodes')
             else:
                 self._store.truncate(self._kept[-1])
                 self.status.count('discarded_episodes')
-        self._finished += success if self.role == 'record' else 1
+        self._finished += keep if self.role == 'record' else 1
         if self._episodes and self._finished >= self._episodes:
             self.finish()
 

@@ -155,6 +155,7 @@ def test_onnx_and_eager_choose_alike(deterministic):
         ({'action': {'gripper_mode': 'continuous'}}, 'gripper_mode: discrete'),
         ({'action': {'gripper_mode': 'discrete', 'gripper': False}}, 'gripper: true'),
         ({'observation': {'state': ['ee.x']}}, 'gripper.opening in observation.state'),
+        ({'offline': {'method': 'cal_ql'}}, 'sac.actor_init: random'),
     ],
 )
 def test_a_configuration_without_what_it_needs_is_refused(change, needed):

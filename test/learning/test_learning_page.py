@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_rl_ros.config import EncoderConfig, SacConfig, TrainConfig
+from hybrid_rl_ros.config import EncoderConfig, OfflineConfig, SacConfig, TrainConfig
 
 PAGE = (Path(__file__).parents[2] / 'docs' / 'learning.md').read_text()
 
 
-@pytest.mark.parametrize(('section', 'model'), [('sac', SacConfig), ('encoder', EncoderConfig), ('train', TrainConfig)])
+@pytest.mark.parametrize(
+    ('section', 'model'),
+    [('sac', SacConfig), ('offline', OfflineConfig), ('encoder', EncoderConfig), ('train', TrainConfig)],
+)
 def test_every_option_is_on_the_page(section, model):
     (options,) = re.findall(rf'^### `{section}`\n(.*?)^##', PAGE, re.MULTILINE | re.DOTALL)
     assert set(model.model_fields) <= set(re.findall(r'`(\w+)`', options))

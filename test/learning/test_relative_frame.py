@@ -217,6 +217,11 @@ def test_cloning_learns_the_same_from_scenes_that_differ_in_place_and_heading(tm
         np.testing.assert_allclose(
             went[:2], 0.5 * STEP_M * np.array([math.cos(heading), math.sin(heading)]), atol=0.1 * STEP_M
         )
+    # A policy that the learner goes on from, which acts as it is, in the same frame.
+    there = Observation(scenes[1][1])
+    sampled = WarmUp(specs, path, noise=0.0, seed=4, sampled=True).act(there, scenes[0][0])
+    generator = torch.Generator().manual_seed(4)
+    np.testing.assert_array_equal(sampled, policy.act(there, False, generator, scenes[0][0])[0])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ is random in it is drawn before.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +24,12 @@ from hybrid_rl_ros.learning.compiling import Compiled
 from hybrid_rl_ros.learning.mean_metrics import MeanMetrics
 from hybrid_rl_ros.learning.networks.adam import Adam, Parameters
 from hybrid_rl_ros.learning.networks.encoder import Encoders
-from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble, Trunk, squashed
+from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble, GaussianActor, Trunk, divergence, squashed
 from hybrid_rl_ros.learning.networks.value import ValueNetwork
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.policies.shape import shape_of
+
+CriticLoss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 
 
 class SacAgent:
@@ -34,8 +38,9 @@ class SacAgent:
     def __init__(self, specs: Specs, config: Config, device: str) -> None:
         torch.manual_seed(config.seed)
         self.config, self.device = config.sac, device
-        names = ('batch', 'demo_ratio', 'updates_per_step', 'discount', 'n_step')
-        self.sampling = Sampling(**{name: getattr(config.sac, name) for name in names})
+        names = ('batch', 'updates_per_step', 'discount', 'n_step')
+        known = {name: getattr(config.sac, name) for name in names}
+        self.sampling = Sampling(demo_ratio=config.demo_ratio, **known)
         self.precision = torch.bfloat16 if config.train.precision == 'bf16' else torch.float32
         self.generator = torch.Generator(device).manual_seed(config.seed)
         policy_specs = specs.without_state(config.observation.critic_only)
@@ -61,7 +66,9 @@ class SacAgent:
         if network.gripper is not None:
             opening = specs.observation.state.names.index('gripper.opening')
             self.gripper = GripperCritic(network.gripper, opening, self.config)
-        self.updates = 0
+        self.updates = self.actor_rests_until = 0
+        self.origin: GaussianActor | None = None
+        self.pull = torch.zeros((), device=device)
         self._update_gripper = Compiled(self.update_gripper, config.train.compile, device)
         self._update_critics = Compiled(self.update_critics, config.train.compile, device)
         self._update_actor = Compiled(self.update_actor, config.train.compile, device)
@@ -71,15 +78,31 @@ class SacAgent:
         for own in (self.encoders, self.target_value.encoders):
             own.load_state_dict(encoders.state_dict())
 
+    def use_actor(self, policy: Policy) -> None:
+        """Begin as another policy, such as the behaviour-cloned one, and improve on it once the critics know it."""
+        self.actor.load_state_dict(policy.network.actor.state_dict())
+        self.actor_rests_until = self.config.critic_warm_up_updates
+        self.hold_to_actor()
+
+    def hold_to_actor(self) -> None:
+        """Let go of the present actor by and by only.
+
+        However small the critics' say in it is, Adam's first steps are whole ones: without this a cloned actor had
+        forgotten its task 200 updates after its first, and needed 2,000 to learn it again.
+        """
+        self.origin = copy.deepcopy(self.actor).requires_grad_(False)
+
     def update(self, batch: Batch, updates: int) -> Metrics:
         """`updates` critic updates on equal slices, with the actor's and temperature's in their ratio; their means."""
         metrics = MeanMetrics()
         for part in batch.slices(updates):
             if self.gripper is not None:
                 metrics.add(self._update_gripper(part))
-            metrics.add(self._update_critics(part, self.draw_noise(part), self.draw_subset()))
+            metrics.add(self._update_critics(part, self.draw_critic_noise(part), self.draw_subset()))
             self.updates += 1
-            if self.updates % self.config.critic_updates_per_actor_update == 0:
+            due = self.updates % self.config.critic_updates_per_actor_update == 0
+            if due and self.updates > self.actor_rests_until:
+                self.pull.fill_(self._pull_now())
                 metrics.add(self._update_actor(part, self.draw_noise(part)))
         return metrics.floats()
 
@@ -93,9 +116,12 @@ class SacAgent:
 
     def update_critics(self, batch: Batch, noise: Tensor, subset: Tensor) -> dict[str, Tensor]:
         """One step of all critics, and of the encoders if they are trained; the targets follow."""
-        target = self.td_target(batch, noise, subset)
+        return self.fit_critics(self.critic_loss, batch, self.td_target(batch, noise, subset))
+
+    def fit_critics(self, loss: CriticLoss, *arguments: Any) -> dict[str, Tensor]:
+        """One step of what `loss(parameters, *arguments)` says of the critics' and encoders' parameters."""
         parameters = _trained(self.value)
-        gradients, (_, metrics) = grad_and_value(self.critic_loss, has_aux=True)(parameters, batch, target)
+        gradients, (_, metrics) = grad_and_value(loss, has_aux=True)(parameters, *arguments)
         self.critic_adam.step(parameters, gradients)
         followers = dict(self.target_value.named_parameters())
         for name, parameter in parameters.items():
@@ -148,11 +174,17 @@ class SacAgent:
             action, log_prob = squashed(mean, log_std, noise)
             value = self.value.critics(inputs, action).float().mean(0)
         loss = (self.log_temperature.exp() * log_prob - value).mean()
+        if self.origin is not None:
+            loss = loss + self.pull * divergence(mean, log_std, *self.origin(inputs)).mean()
         return loss, (action.detach(), log_prob.detach())
 
     def temperature_gradient(self, log_prob: Tensor) -> Tensor:
         """Of temperature * (entropy - target): it falls while the entropy is above its target."""
         return self.log_temperature.exp() * (-log_prob.mean() - self.target_entropy)
+
+    def draw_critic_noise(self, batch: Batch) -> Tensor:
+        """What is random in `update_critics` beside the subset."""
+        return self.draw_noise(batch)
 
     def draw_noise(self, batch: Batch) -> Tensor:
         """(B, A) for the actor's actions."""
@@ -193,6 +225,10 @@ class SacAgent:
             'temperature_adam': self.temperature_adam,
             **(self.gripper.parts() if self.gripper is not None else {}),
         }
+
+    def _pull_now(self) -> float:
+        share = (self.updates - self.actor_rests_until) / self.config.actor_pull_updates
+        return self.config.actor_pull * max(0.0, 1.0 - share)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device, self.precision, enabled=self.precision != torch.float32)

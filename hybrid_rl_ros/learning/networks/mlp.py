@@ -53,6 +53,12 @@ class GaussianActor(nn.Module):
         mean, log_std = self.head(self.trunk(inputs[:, : self.sees])).chunk(2, dim=-1)
         return mean, log_std.clamp(MIN_LOG_STD, MAX_LOG_STD)
 
+    @torch.no_grad()
+    def set_deviation(self, deviation: float) -> None:
+        """Before the tanh, for every input."""
+        self.head.weight.chunk(2)[1].zero_()
+        self.head.bias.chunk(2)[1].fill_(math.log(deviation))
+
     def mode(self, inputs: Tensor) -> Tensor:
         return torch.tanh(self(inputs)[0])
 
@@ -70,6 +76,14 @@ def squashed(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tens
     # log(1 - tanh(x)^2) in a form that does not underflow for large |x|.
     log_prob = log_prob - 2.0 * (math.log(2.0) - unsquashed - F.softplus(-2.0 * unsquashed))
     return torch.tanh(unsquashed), log_prob.sum(-1)
+
+
+def divergence(mean: Tensor, log_std: Tensor, other_mean: Tensor, other_log_std: Tensor) -> Tensor:
+    """(B,) Kullback-Leibler divergence of a Gaussian from another; squashing both by the tanh leaves it as it is."""
+    mean, log_std, other_mean, other_log_std = (x.float() for x in (mean, log_std, other_mean, other_log_std))
+    ratio = log_std - other_log_std
+    apart = (mean - other_mean) / other_log_std.exp()
+    return (0.5 * ((2.0 * ratio).exp() + apart.square() - 1.0) - ratio).sum(-1)
 
 
 class GripperValues(nn.Module):

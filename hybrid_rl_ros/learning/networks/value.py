@@ -21,5 +21,12 @@ class ValueNetwork(nn.Module):
         features = self.encoders(views, len(state))
         return torch.cat([state[:, : self.shared], features, state[:, self.shared :]], dim=-1)
 
+    def of_each(self, inputs: Tensor, actions: Tensor) -> Tensor:
+        """(E, K, B) values of K actions (K, B, A) for each of the inputs (B, D)."""
+        every = inputs.expand(len(actions), *inputs.shape)
+        return self.critics(every.flatten(0, 1), actions.flatten(0, 1)).unflatten(1, actions.shape[:2])
+
     def forward(self, state: Tensor, views: dict[str, Tensor], action: Tensor) -> Tensor:
-        return self.critics(self.inputs(state, views), action)
+        """`action` may be K for each input, (K, B, A): then (E, K, B)."""
+        inputs = self.inputs(state, views)
+        return self.critics(inputs, action) if action.dim() == 2 else self.of_each(inputs, action)

@@ -22,7 +22,7 @@ class PolicyShape(Section):
 
 
 def shape_of(config: Config, agent: str) -> PolicyShape:
-    """The shape of the policies that `agent` makes under a configuration."""
+    """The shape of the policies that `agent` makes under a configuration; a cloned actor's is that of the learner."""
     encoder = {
         'features': config.encoder.features,
         'encoder': config.encoder.kind,
@@ -30,7 +30,7 @@ def shape_of(config: Config, agent: str) -> PolicyShape:
         'fixed_norm': config.encoder.weights is not None,
     }
     frame = config.sac.relative_frame
-    if agent == 'bc':
+    if agent == 'bc' and not config.clones_actor:
         return PolicyShape(hidden=config.bc.hidden, relative_frame=frame, **encoder)
     sac = config.sac
     return PolicyShape(
