@@ -177,6 +177,9 @@ def run_seed(benchmark: Benchmark, seed: int, only: list[str] | None) -> None:
             continue
         run = folder / row_name
         shutil.rmtree(run, ignore_errors=True)
+        if agent == 'bc' and (folder / 'sac' / 'pretrained').exists():
+            # The very clone that the learner began with: it would be learned again, bit for bit.
+            shutil.copytree(folder / 'sac' / 'pretrained', run / 'pretrained')
         settings = [part for setting in (*benchmark.settings, *variant.settings) for part in ('--set', setting)]
         train = ['train', *config, '--set', f'agent={agent}', *demos, *settings]
         hybrid_rl(*train, '--run', str(run.relative_to(ROOT)))
