@@ -61,7 +61,7 @@ def bench_learner(as_json: bool, peers: list[Side], threads: int | None = None, 
     rows: list[dict[str, Any]] = []
     for comparison in comparisons(peers, cores):
         rows += compare(comparison, rounds or comparison.rounds)
-    rows += [memory_row('memory', 'frozen', cores), memory_row('memory, trained encoder', 'trained', cores)]
+    rows.append(memory_row('memory', cores))
     write_result(bench_result('learner', rows), as_json)
 
 
@@ -156,10 +156,10 @@ def in_turns(workers: list[BenchWorker], utd: int, rounds: int) -> dict[BenchWor
     return turns
 
 
-def memory_row(name: str, observation: str, cores: list[int]) -> dict[str, Any]:
+def memory_row(name: str, cores: list[int]) -> dict[str, Any]:
     """What a learner that sees two cameras holds after some updates, beside the system's cache of its files."""
     case = make_case(
-        cores, observation=observation, cameras=CAMERAS, steps=MEMORY_STEPS, sparse=True, critics=10, precision='bf16'
+        cores, observation='frozen', cameras=CAMERAS, steps=MEMORY_STEPS, sparse=True, critics=10, precision='bf16'
     )
     _tell(f'{name}: {MEMORY_STEPS} steps')
     with tempfile.TemporaryDirectory(prefix='hybrid_rl_bench_') as folder:

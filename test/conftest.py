@@ -22,6 +22,24 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ['TORCHDYNAMO_DISABLE'] = '1'
 
 
+@pytest.fixture(scope='session', autouse=True)
+def no_shared_memory_of_dead_processes() -> None:
+    """Fast DDS leaves its segments and ports behind when a process is killed, as tests do; a new one finds them."""
+    used = set()
+    for maps in Path('/proc').glob('[0-9]*/maps'):
+        try:
+            used |= {line.rpartition('/')[2] for line in maps.read_text().splitlines() if '/dev/shm/' in line}
+        except OSError:
+            continue
+    for file in Path('/dev/shm').glob('*fast*_*'):
+        try:
+            # A minute, for those that are being made.
+            if file.name.removesuffix('_el') not in used and time.time() - file.stat().st_mtime > 60.0:
+                file.unlink()
+        except OSError:
+            continue
+
+
 @pytest.fixture(autouse=True)
 def no_run_outlives_its_test() -> Iterator[None]:
     """A command that a failed test left behind would speak on the domain of the tests after it."""
