@@ -66,6 +66,7 @@ setup(
         'tensorboard': ['tensorboard'],
         'dev': [
             'pytest-timeout',
+            'pytest-rerunfailures',
             'hypothesis',
             'matplotlib',
             'tensorboard',
