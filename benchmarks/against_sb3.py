@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learning import README, RESULTS, ROOT, commit, hybrid_rl
+from learning import README, RESULTS, ROOT, hybrid_rl, keep
 
 BEGIN, END = '<!-- against sb3: written by against_sb3.py -->', '<!-- end of against sb3 -->'
 WARM_UP_STEPS = 500
@@ -54,7 +54,8 @@ def main() -> None:
     for seed in options.seeds if options.name != 'tables' else ():
         task = TASKS[options.name]
         for side in options.sides:
-            keep(task, side, run_peer(task, seed) if side == PEER else run_ours(task, side, seed))
+            result = run_peer(task, seed) if side == PEER else run_ours(task, side, seed)
+            keep(path_of(task, side), head_of(task, side), result)
     write_table()
 
 
@@ -110,15 +111,10 @@ def run_peer(task: GymTask, seed: int) -> dict[str, Any]:
     }
 
 
-def keep(task: GymTask, side: str, result: dict[str, Any]) -> None:
-    """Put one seed's result beside those of the other seeds."""
-    path = path_of(task, side)
-    seeds = json.loads(path.read_text())['seeds'] if path.exists() else []
-    seeds = sorted([s for s in seeds if s['seed'] != result['seed']] + [result], key=lambda s: s['seed'])
+def head_of(task: GymTask, side: str) -> dict[str, Any]:
     agent, variant = ('sb3-sac', None) if side == PEER else ('sac', side)
     command = f'benchmarks/against_sb3.py {task.env_id} --sides {side}'
-    head = {'task': task.name, 'agent': agent, 'variant': variant, 'command': command, 'commit': commit()}
-    path.write_text(json.dumps({**head, 'seeds': seeds}) + '\n')
+    return {'task': task.name, 'agent': agent, 'variant': variant, 'command': command}
 
 
 def path_of(task: GymTask, side: str) -> Path:

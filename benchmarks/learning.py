@@ -61,8 +61,6 @@ class Benchmark:
     agents: tuple[str, ...] = ('sac',)
     settings: tuple[str, ...] = ()
     demos: int = 0
-    expert: str = ''
-    noise: float = 0.0
     variants: tuple[Variant, ...] = (PLAIN,)
 
     def compared(self) -> list[tuple[str, Variant]]:
@@ -72,6 +70,7 @@ class Benchmark:
         return RESULTS / ('-'.join(filter(None, (self.name, agent, variant.name))) + '.json')
 
 
+NOISE = '0.1'  # of the expert's actions, a fraction of their range
 # 100 fresh episodes: with 50, a policy of .9 is seen as .8 or 1.0 once in twenty times.
 EVALUATED = ('eval.episodes=100',)
 LIFT_VARIANTS = (
@@ -92,8 +91,6 @@ _ALL = (
         agents=('sac', 'bc'),
         settings=EVALUATED,
         demos=10,
-        expert='lift',
-        noise=0.1,
         variants=LIFT_VARIANTS,
     ),
     Benchmark(
@@ -104,8 +101,6 @@ _ALL = (
         agents=('sac', 'bc'),
         settings=EVALUATED,
         demos=10,
-        expert='push',
-        noise=0.1,
     ),
     Benchmark(
         name='peg_insert',
@@ -115,8 +110,6 @@ _ALL = (
         agents=('sac', 'bc'),
         settings=EVALUATED,
         demos=20,
-        expert='peg_insert',
-        noise=0.1,
     ),
     Benchmark(
         name='lift_demo',
@@ -125,8 +118,6 @@ _ALL = (
         title='lift as `make demo` has it: 6 demonstrations',
         agents=('sac', 'bc'),
         demos=6,
-        expert='lift',
-        noise=0.1,
     ),
     Benchmark(
         name='reach_state',
@@ -140,8 +131,6 @@ _ALL = (
         config='sim_peg_insert_state.yaml',
         title='peg_insert, state observations, with and without a scripted person who takes over after 3 s',
         demos=5,
-        expert='peg_insert',
-        noise=0.1,
         variants=(PLAIN, Variant('interventions', ('teleop.device=expert',))),
     ),
 )
@@ -167,7 +156,7 @@ def run_seed(benchmark: Benchmark, seed: int, only: list[str] | None) -> None:
     demos: list[str] = []
     if benchmark.demos:
         store = folder / 'demos'
-        expert = ['--expert', benchmark.expert, '--noise', str(benchmark.noise)]
+        expert = ['--expert', benchmark.task, '--noise', NOISE]
         if not store.exists():
             hybrid_rl('record', *config, '--episodes', str(benchmark.demos), *expert, '--out', str(store))
         demos = ['--set', f'demos={store.relative_to(ROOT)}']
@@ -184,7 +173,9 @@ def run_seed(benchmark: Benchmark, seed: int, only: list[str] | None) -> None:
         train = ['train', *config, '--set', f'agent={agent}', *demos, *settings]
         hybrid_rl(*train, '--run', str(run.relative_to(ROOT)))
         hybrid_rl('report', '--run', str(run.relative_to(ROOT)))
-        keep(benchmark, agent, variant, 'hybrid-rl ' + shlex.join(train), result_of(run, seed))
+        command = 'hybrid-rl ' + shlex.join(train)
+        head = {'task': benchmark.task, 'agent': agent, 'variant': variant.name, 'command': command}
+        keep(benchmark.results(agent, variant), head, result_of(run, seed))
 
 
 def hybrid_rl(*arguments: str) -> None:
@@ -217,19 +208,11 @@ def result_of(run: Path, seed: int) -> dict[str, Any]:
     return {'seed': seed, **{key: summary[key] for key in kept}, 'cores': len(os.sched_getaffinity(0)), 'curve': curve}
 
 
-def keep(benchmark: Benchmark, agent: str, variant: Variant, command: str, result: dict[str, Any]) -> None:
-    """Put one seed's result into the results of its agent, which hold the latest run of every seed."""
-    path = benchmark.results(agent, variant)
+def keep(path: Path, head: dict[str, Any], result: dict[str, Any]) -> None:
+    """Put one seed's result into a file of results, which holds the latest run of every seed."""
     seeds = json.loads(path.read_text())['seeds'] if path.exists() else []
     seeds = sorted([s for s in seeds if s['seed'] != result['seed']] + [result], key=lambda s: s['seed'])
-    header = {
-        'task': benchmark.task,
-        'agent': agent,
-        'variant': variant.name,
-        'command': command,
-        'commit': commit(),
-    }
-    path.write_text(json.dumps({**header, 'seeds': seeds}) + '\n')
+    path.write_text(json.dumps({**head, 'commit': commit(), 'seeds': seeds}) + '\n')
 
 
 def commit() -> str:

@@ -17,7 +17,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from learning import README, RESULTS, ROOT, commit, hybrid_rl
+from learning import README, RESULTS, ROOT, hybrid_rl, keep
 
 BEGIN, END = '<!-- offline start: written by offline_start.py -->', '<!-- end of offline start -->'
 CONFIG = 'config/sim_lift.yaml'
@@ -37,7 +37,9 @@ def main() -> None:
     if options.name is None:
         for seed in options.seeds:
             for variant in options.only:
-                keep(variant, run_seed(variant, seed))
+                command = f'benchmarks/offline_start.py --only {variant}'
+                head = {'task': 'lift', 'agent': 'sac', 'variant': variant, 'command': command}
+                keep(path_of(variant), head, run_seed(variant, seed))
     write_table()
 
 
@@ -75,16 +77,6 @@ def run_seed(variant: str, seed: int) -> dict[str, Any]:
         'episodes': len(episodes),
         'curve': [[episodes[WINDOW - 1 + i]['env_steps'], rate] for i, rate in enumerate(windows)],
     }
-
-
-def keep(variant: str, result: dict[str, Any]) -> None:
-    """Put one seed's result beside those of the other seeds."""
-    path = path_of(variant)
-    seeds = json.loads(path.read_text())['seeds'] if path.exists() else []
-    seeds = sorted([s for s in seeds if s['seed'] != result['seed']] + [result], key=lambda s: s['seed'])
-    command = f'benchmarks/offline_start.py --only {variant}'
-    head = {'task': 'lift', 'agent': 'sac', 'variant': variant, 'command': command, 'commit': commit()}
-    path.write_text(json.dumps({**head, 'seeds': seeds}) + '\n')
 
 
 def path_of(variant: str) -> Path:
