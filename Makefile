@@ -34,8 +34,8 @@ demo: setup
 	@echo "The figures: $(RUN)/summary.json   The page: $(RUN)/report.html"
 
 test: setup
-	# Graphs of ten processes on a busy machine: once more where one failed, and it is said.
-	.venv/bin/python -m pytest --reruns 1 -rR
+	# A graph that stood still, seen in 1 of some 1,000 and not understood, is tried once more and told; a wrong answer never.
+	.venv/bin/python -m pytest --reruns 1 --only-rerun TimeoutExpired -rR
 
 lint: setup
 	.venv/bin/ruff check .
