@@ -34,7 +34,7 @@ demo: setup
 	@echo "The figures: $(RUN)/summary.json   The page: $(RUN)/report.html"
 
 test: setup
-	# A graph that stood still, seen in 1 of some 1,000 and not understood, is tried once more and told; a wrong answer never.
+	# A graph that stood still (seen three times, not understood) is tried once more, and told; a wrong answer never is.
 	.venv/bin/python -m pytest --reruns 1 --only-rerun TimeoutExpired -rR
 
 lint: setup
