@@ -117,6 +117,7 @@ _ALL = (
         config='sim_lift.yaml',
         title='lift as `make demo` has it: 6 demonstrations',
         agents=('sac', 'bc'),
+        settings=('encoder.kind=small', 'sac.updates_per_step=6'),
         demos=6,
     ),
     Benchmark(
