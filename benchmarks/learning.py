@@ -51,7 +51,8 @@ PLAIN = Variant()
 class Benchmark:
     """One task: its configuration, its demonstrations (0 for none), and the agents and variants to compare.
 
-    Behaviour cloning is compared as it is, whatever the variants, for they are the learner's.
+    Behaviour cloning is compared as it is, whatever the variants, for they are the learner's. `rows` names each agent
+    with its variant instead. Results go by `name`, or by `files`.
     """
 
     name: str
@@ -62,14 +63,19 @@ class Benchmark:
     settings: tuple[str, ...] = ()
     demos: int = 0
     variants: tuple[Variant, ...] = (PLAIN,)
+    rows: tuple[tuple[str, Variant], ...] = ()
+    files: str | None = None
 
     def compared(self) -> list[tuple[str, Variant]]:
+        if self.rows:
+            return list(self.rows)
         return [(agent, v) for agent in self.agents for v in (self.variants if agent == 'sac' else (PLAIN,))]
 
     def results(self, agent: str, variant: Variant) -> Path:
-        return RESULTS / ('-'.join(filter(None, (self.name, agent, variant.name))) + '.json')
+        return RESULTS / ('-'.join(filter(None, (self.files or self.name, agent, variant.name))) + '.json')
 
 
+SAME_CLONE = {'bc': ['sac'], 'base': ['base', 'dsrl-na'], 'dsrl': ['base', 'dsrl-na']}
 NOISE = '0.1'  # of the expert's actions, a fraction of their range
 # 100 fresh episodes: with 50, a policy of .9 is seen as .8 or 1.0 once in twenty times.
 EVALUATED = ('eval.episodes=100',)
@@ -82,6 +88,31 @@ LIFT_VARIANTS = (
     Variant('frozen_random', ('encoder.pretraining=none',)),
     Variant('frozen_dynamo', ('encoder.pretraining=dynamo',)),
 )
+# Handicapped by few demonstrations, or there is nothing to steer. `frozen` is the base on the very starts that the
+# steered ones learn from.
+STEERED = (
+    ('base', PLAIN),
+    ('base', Variant('zero_noise', ('base.noise=zero',))),
+    ('dsrl', Variant('na')),
+    ('dsrl', Variant('sac', ('dsrl.variant=sac',))),
+    ('dsrl', Variant('frozen', ('train.warm_up_steps=1000000', 'eval.episodes=0'))),
+    ('sac', Variant('equal_episodes', ('sac.critics=4', 'sac.critic_subset=4'))),
+)
+
+
+def steering(task: str, demos: int, episodes: int) -> Benchmark:
+    return Benchmark(
+        name=f'{task}_steering',
+        task=task,
+        config=f'sim_{task}_state.yaml',
+        title=f'{task} from state, {demos} demonstrations, {episodes} episodes',
+        settings=(*EVALUATED, f'train.episodes={episodes}', 'train.env_steps=1000000'),
+        demos=demos,
+        rows=STEERED,
+        files=task,
+    )
+
+
 _ALL = (
     Benchmark(
         name='lift',
@@ -134,6 +165,18 @@ _ALL = (
         demos=5,
         variants=(PLAIN, Variant('interventions', ('teleop.device=expert',))),
     ),
+    Benchmark(
+        name='push_state',
+        task='push',
+        config='sim_push_state.yaml',
+        title='push, the ways from tool to cube to disc observed, 10 demonstrations',
+        agents=('sac', 'bc'),
+        settings=(*EVALUATED, 'train.env_steps=8000', 'train.warm_up_steps=400'),
+        demos=10,
+    ),
+    steering('push', demos=4, episodes=200),
+    steering('lift', demos=5, episodes=200),
+    steering('peg_insert', demos=5, episodes=400),
 )
 BENCHMARKS = {benchmark.name: benchmark for benchmark in _ALL}
 
@@ -167,9 +210,12 @@ def run_seed(benchmark: Benchmark, seed: int, only: list[str] | None) -> None:
             continue
         run = folder / row_name
         shutil.rmtree(run, ignore_errors=True)
-        if agent == 'bc' and (folder / 'sac' / 'pretrained').exists():
-            # The very clone that the learner began with: it would be learned again, bit for bit.
-            shutil.copytree(folder / 'sac' / 'pretrained', run / 'pretrained')
+        if agent in SAME_CLONE:
+            # The very clone of another row: it would be learned again, bit for bit.
+            for other in (folder / name / 'pretrained' for name in SAME_CLONE[agent]):
+                if (other / 'policy.safetensors').exists():
+                    shutil.copytree(other, run / 'pretrained')
+                    break
         settings = [part for setting in (*benchmark.settings, *variant.settings) for part in ('--set', setting)]
         train = ['train', *config, '--set', f'agent={agent}', *demos, *settings]
         hybrid_rl(*train, '--run', str(run.relative_to(ROOT)))
@@ -248,7 +294,8 @@ def name_of(result: dict[str, Any]) -> str:
 
 
 def row(agent: str, seed: dict[str, Any]) -> str:
-    success = f'{seed["success_rate_eval"]:.2f} of {seed["eval_episodes"]}'
+    rate = seed['success_rate_eval']
+    success = '–' if rate is None else f'{rate:.2f} of {seed["eval_episodes"]}'
     steps, steps_to_90 = (seed[key] or '–' for key in ('env_steps', 'steps_to_90'))
     lengths = [seed[key] or '–' for key in ('mean_cycle_s', 'mean_episode_s')]
     cells = [agent, seed['seed'], steps, success, *lengths, steps_to_90, f'{seed["wall_s"]:.0f}']
