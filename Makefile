@@ -1,4 +1,4 @@
-# make setup | demo [SEED=n] | test | lint
+# make setup | demo [SEED=n] | test | test-long | lint | test-kilted (the graph on another ROS distribution, and across the two)
 SEED ?= 1
 RUN := runs/demo$(if $(filter-out 1,$(SEED)),-seed$(SEED))
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
@@ -10,7 +10,7 @@ EXTRAS := sim,data,dev,test$(if $(HAS_ROS),,$(comma)ros)
 GPU := $(shell nvidia-smi >/dev/null 2>&1 && echo yes)
 SUDO := $(shell test "$$(id -u)" = 0 || echo 'sudo -n')
 
-.PHONY: setup demo test lint
+.PHONY: setup setup-kilted demo test test-long test-kilted lint
 setup: .venv/ready
 
 .venv/ready: setup.py constraints.txt
@@ -25,6 +25,25 @@ setup: .venv/ready
 	.venv/bin/pip install -q $(if $(GPU),,-c constraints.txt) -e '.[$(EXTRAS)]'
 	@touch $@
 
+setup-kilted: .venv-kilted/ready
+
+# Kilted's rclpy and messages before everything of .venv, for the tests of the graph and across the two.
+.venv-kilted/ready: .venv/ready
+	$(PYTHON) -m venv .venv-kilted
+	.venv-kilted/bin/pip install -q --upgrade pip
+	.venv-kilted/bin/pip install -q $$(.venv/bin/python -c "t = open('setup.py').read(); \
+		n = {}; exec(t[t.index('ROS_MESSAGES'):t.index('def share')], n); print(*n['ros_wheels']('9.1.2', '5.5.1'))")
+	@rest=$$(.venv/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
+		own=$$(.venv-kilted/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
+		printf '%s\n' "$$rest" "$$rest/cmeel.prefix/$${rest#*.venv/}" "$(CURDIR)" > $$own/zz_rest.pth
+	@touch $@
+
+# What of the suite depends on rclpy, and a run that is half of the one and half of the other distribution.
+test-kilted: setup-kilted
+	.venv-kilted/bin/python -m pytest -m 'not slow and not long' test/ros test/nodes test/faults test/test_doctor.py \
+		--reruns 1 --only-rerun TimeoutExpired -rR
+	HYBRID_RL_OTHER_PYTHON=$(CURDIR)/.venv-kilted/bin/python .venv/bin/python -m pytest test/nodes/test_two_distributions.py
+
 demo: setup
 	rm -rf $(RUN) $(RUN)-demos $(RUN)-bc
 	.venv/bin/hybrid-rl record --config config/sim_lift.yaml --set seed=$(SEED) --episodes 6 \
@@ -37,7 +56,11 @@ demo: setup
 
 test: setup
 	# A graph that stood still (seen three times, not understood) is tried once more, and told; a wrong answer never is.
-	.venv/bin/python -m pytest --reruns 1 --only-rerun TimeoutExpired -rR
+	.venv/bin/python -m pytest -m 'not long' --reruns 1 --only-rerun TimeoutExpired -rR
+
+# Two machines, several processes, what learns for half a minute: too long for every change.
+test-long: setup
+	.venv/bin/python -m pytest -m long -rs
 
 lint: setup
 	.venv/bin/ruff check .

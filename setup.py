@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 PACKAGE = 'hybrid_rl_ros'
 NODES = (
     'sim_node',
+    'gazebo_node',
     'teleop_node',
     'camera_node',
     'observation_node',
@@ -18,6 +19,15 @@ NODES = (
     'bag_node',
 )
 ROS_MESSAGES = ('std', 'sensor', 'geometry', 'diagnostic', 'trajectory')
+
+
+def ros_wheels(rclpy: str, messages: str) -> list[str]:
+    """One distribution's rclpy and messages, for a machine without ROS 2."""
+    return [
+        f'ros-rclpy[fastrtps]=={rclpy}',
+        f'ros-std-srvs=={messages}',
+        *(f'ros-{kind}-msgs=={messages}' for kind in ROS_MESSAGES),
+    ]
 
 
 def share(folder: str) -> list[tuple[str, list[str]]]:
@@ -39,7 +49,7 @@ setup(
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
-        (f'share/{PACKAGE}', ['package.xml']),
+        (f'share/{PACKAGE}', ['package.xml', 'rosdep.yaml']),
         *share('config'),
         *share('launch'),
         *share('urdf'),
@@ -59,7 +69,8 @@ setup(
         'onnx',
     ],
     extras_require={
-        'ros': ['ros-rclpy[fastrtps]==7.1.6', 'ros-std-srvs==5.3.6', *(f'ros-{m}-msgs==5.3.6' for m in ROS_MESSAGES)],
+        'ros': ros_wheels('7.1.6', '5.3.6'),  # Jazzy
+        'ros-kilted': ros_wheels('9.1.2', '5.5.1'),
         'sim': ['mujoco>=3.2', 'gymnasium[classic-control]', 'PyOpenGL'],
         'data': ['pyarrow', 'av', 'h5py', 'rosbags', 'mcap'],
         'teleop': ['pygame', 'pyspacemouse'],
@@ -75,6 +86,7 @@ setup(
             'import-linter',
             'types-PyYAML',
             'colcon-common-extensions',
+            'build',
         ],
         # The last one: URDFs of arms that the kinematics are tried with.
         'test': ['pytest', 'example-robot-data'],

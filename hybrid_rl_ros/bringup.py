@@ -9,10 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.config_file import save_config, share_folder
@@ -29,6 +29,11 @@ from hybrid_rl_ros.teleop_config import load_teleop
 POLL_S = 0.1
 STOP_WITHIN_S = 15.0
 SIM_READY_WITHIN_S = 60.0
+# Started before everything else, because the others give up on missing topics.
+SIMULATIONS = ('sim_node', 'gazebo_node')
+# robot: simulation, cameras, observation, safety gate. Two machines share a run as `no_learner` and `learner`: an arm
+# whose policy runs beside it goes on when the link is cut.
+PARTS = ('all', 'robot', 'no_robot', 'learner', 'no_learner')
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,11 @@ class NodeProcess:
     name: str
     parameters: dict[str, Any] = field(default_factory=dict)
     executable: str = ''
+
+    def command(self, run: Path, role: str, peers: list[str], namespace: str) -> list[str]:
+        """The process's whole command line; by the module, so that it is the same however the package was installed."""
+        executable = f'hybrid_rl_ros.nodes.{self.executable or self.name}'
+        return [sys.executable, '-m', executable, *self.arguments(run, role, peers, namespace)]
 
     def arguments(self, run: Path, role: str, peers: list[str], namespace: str) -> list[str]:
         """The ROS arguments, as they stand on the process's command line."""
@@ -64,7 +74,7 @@ def nodes_of_run(
 
     Recording without an expert, a person is the only one who acts; `keep` says which episodes are recorded.
     """
-    nodes = [NodeProcess('sim_node')] if config.sim else []
+    nodes = [NodeProcess('gazebo_node' if config.in_gazebo else 'sim_node')] if config.sim else []
     for name, camera in config.observation.cameras.items():
         if camera.source is not None:
             nodes.append(NodeProcess(f'camera_node_{name}', {'camera': name}, executable='camera_node'))
@@ -81,13 +91,31 @@ def nodes_of_run(
         terminal = _terminal()
         nodes.append(NodeProcess('teleop_node', {'terminal': terminal} if terminal else {}))
     recording = {'keep': keep} if role == 'record' else {}
-    return [
-        *nodes,
+    nodes += [
         NodeProcess('observation_node'),
         NodeProcess('safety_node'),
         NodeProcess('recorder_node', {**({'episodes': episodes} if episodes else {}), **recording}),
         NodeProcess('reward_reset_node'),
     ]
+    return [replace(node, parameters={**node.parameters, **_clock(config)}) for node in nodes]
+
+
+def _clock(config: Config) -> dict[str, str]:
+    """Gazebo's sensors carry its own time."""
+    return {'use_sim_time': 'true'} if config.in_gazebo else {}
+
+
+def nodes_of_part(nodes: list[NodeProcess], part: str) -> list[NodeProcess]:
+    """Those of a run's nodes that this machine, or this launch file, starts; see PARTS."""
+    robot = (*SIMULATIONS, 'camera_node', 'observation_node', 'safety_node')
+    chosen = {
+        'all': lambda name: True,
+        'robot': lambda name: name in robot,
+        'no_robot': lambda name: name not in robot,
+        'learner': lambda name: name == 'learner_node',
+        'no_learner': lambda name: name != 'learner_node',
+    }[part]
+    return [node for node in nodes if chosen(node.executable or node.name)]
 
 
 def _terminal() -> str:
@@ -130,9 +158,11 @@ def resolve_specs(config: Config) -> Specs:
     if config.sim is not None and config.sim.backend == 'gymnasium':
         from hybrid_rl_ros.sim.gymnasium_backend import gymnasium_specs
 
-        return gymnasium_specs(config)
-    robot = load_robot(config.robot)
-    return arm_specs(config, robot, ArmKinematics(robot))
+        specs = gymnasium_specs(config)
+    else:
+        robot = load_robot(config.robot)
+        specs = arm_specs(config, robot, ArmKinematics(robot))
+    return specs.model_copy(update={'noise_steps': config.noise_steps})
 
 
 def prepare_run(run: Path, config: Config, specs: Specs) -> None:
@@ -146,28 +176,30 @@ def prepare_run(run: Path, config: Config, specs: Specs) -> None:
 
 
 class Bringup:
-    """Starts the nodes of one run, watches them, and brings them down in the reverse order."""
+    """Starts the nodes of one run, watches them, and brings them down in the reverse order.
 
-    def __init__(self, config: Config, run: Path, role: str, nodes: list[NodeProcess]) -> None:
+    `peers`: all nodes of the run, where some of them are started on another machine.
+    """
+
+    def __init__(
+        self, config: Config, run: Path, role: str, nodes: list[NodeProcess], peers: list[NodeProcess] | None = None
+    ) -> None:
         self._config, self._run, self._role, self._nodes = config, run, role, nodes
+        self._peers = [peer.name for peer in peers or nodes]
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._leader = 'learner_node' if role == 'train' else 'recorder_node'
 
     def start(self) -> None:
-        """Start every node; the simulation first, because the others give up on missing topics."""
+        """Start every node, and wait for the simulation before the others."""
         (self._run / 'logs').mkdir(exist_ok=True)
-        for old in (self._run / 'status').glob('*.json'):
-            old.unlink()
+        forget_status(self._run, self._nodes)
         for node in self._nodes:
             self._start(node)
-            if node.name == 'sim_node':
+            if node.name in SIMULATIONS:
                 self._wait_for_status(node.name)
 
     def _start(self, node: NodeProcess) -> None:
-        peers = [peer.name for peer in self._nodes]
-        command = [sys.executable, '-m', f'hybrid_rl_ros.nodes.{node.executable or node.name}']
-        command += node.arguments(self._run.resolve(), self._role, peers, self._config.namespace)
-        environment = node_environment(share_folder('config') / 'fastdds.xml', self._config.train.torch_threads)
+        command = node.command(self._run.resolve(), self._role, self._peers, self._config.namespace)
+        environment = environment_of_nodes(self._config)
         with open(self._run / 'logs' / f'{node.name}.log', 'ab') as log:
             # A session of its own: Ctrl-C reaches only this process, which then stops the nodes in order.
             self._processes[node.name] = subprocess.Popen(
@@ -176,12 +208,11 @@ class Bringup:
 
     def _wait_for_status(self, name: str) -> None:
         deadline = time.monotonic() + SIM_READY_WITHIN_S
-        while not (self._run / 'status' / f'{name}.json').exists():
+        while not is_up(self._run, name):
             self.check()
             if time.monotonic() > deadline:
-                raise UserError(
-                    f'{name} did not start within {SIM_READY_WITHIN_S:g} s; see {self._run}/logs/{name}.log'
-                )
+                why = node_status(self._run, name).get('warning') or f'see {self._run}/logs/{name}.log'
+                raise UserError(f'{name} was not up within {SIM_READY_WITHIN_S:g} s: {why}')
             time.sleep(POLL_S / 2)
 
     def process(self, name: str) -> subprocess.Popen[bytes]:
@@ -191,25 +222,20 @@ class Bringup:
         """True once the run's leading node has ended well.
 
         Raises UserError with a node's own line if it stopped for the user's mistake, or with where to look if it died.
-        In real time a dead learner is no reason to stop: the arm goes on with the last weights. Nor is a bag_node that
-        dies on the way: nothing depends on it.
         """
         for name, process in self._processes.items():
             code = process.poll()
             if code is None:
                 continue
-            if code == 0 and name == self._leader:
+            outcome = outcome_of(name, code, self._config, self._run, self._role)
+            if outcome == 'run done':
                 return True
+            if outcome == 'run goes on':
+                continue
             log = self._run / 'logs' / f'{name}.log'
             if code == USER_ERROR_EXIT:
                 raise UserError(_last_error(log))
-            if name == 'learner_node' and self._config.clock == 'realtime':
-                continue
-            if name == 'bag_node' and node_status(self._run, name).get('ready'):
-                continue
-            how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
-            go_on = f'; go on with: hybrid-rl train --resume --run {self._run}' if self._role == 'train' else ''
-            raise RunFailedError(f'{name} {how}; the arm holds. Its log: {log}{go_on}')
+            raise RunFailedError(f'{how_it_died(name, code, self._run, self._role)}. Its log: {log}')
         return False
 
     @property
@@ -237,6 +263,45 @@ class Bringup:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def environment_of_nodes(config: Config) -> dict[str, str]:
+    return node_environment(share_folder('config') / 'fastdds.xml', config.train.torch_threads)
+
+
+def forget_status(run: Path, nodes: list[NodeProcess]) -> None:
+    """What these nodes said of themselves in an earlier graph must not be read as of this one."""
+    for node in nodes:
+        (run / 'status' / f'{node.name}.json').unlink(missing_ok=True)
+
+
+def is_up(run: Path, simulation: str) -> bool:
+    """Whether the simulation publishes what the others listen to."""
+    status = node_status(run, simulation)
+    return bool(status) and bool(status.get('up', True))
+
+
+def outcome_of(
+    name: str, code: int, config: Config, run: Path, role: str
+) -> Literal['run done', 'run goes on', 'run failed']:
+    """What it means for the run that the process of node `name` has ended with `code`.
+
+    In real time a dead learner is no reason to stop: the arm goes on with the last weights. Nor is a bag_node that
+    dies on the way: nothing depends on it.
+    """
+    if code == 0 and name == ('learner_node' if role == 'train' else 'recorder_node'):
+        return 'run done'
+    if code != USER_ERROR_EXIT and name == 'learner_node' and config.clock == 'realtime':
+        return 'run goes on'
+    if code != USER_ERROR_EXIT and name == 'bag_node' and node_status(run, name).get('ready'):
+        return 'run goes on'
+    return 'run failed'
+
+
+def how_it_died(name: str, code: int, run: Path, role: str) -> str:
+    how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
+    go_on = f'; go on with: hybrid-rl train --resume --run {run}' if role == 'train' else ''
+    return f'{name} {how}; the arm holds{go_on}'
 
 
 class RunFailedError(Exception):

@@ -9,8 +9,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, model_validator
 
+from hybrid_rl_ros.base_config import BaseConfig
 from hybrid_rl_ros.camera_config import SourceConfig
 from hybrid_rl_ros.config_file import Section, parse_yaml, read_yaml, validate
+from hybrid_rl_ros.dsrl_config import DsrlConfig
 from hybrid_rl_ros.encoder_config import DynamoConfig, EncoderConfig
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.sac_config import OfflineConfig, SacConfig
@@ -27,8 +29,16 @@ class CameraConfig(Section):
 class SimConfig(Section):
     """What stands in for the robot and its drivers."""
 
-    backend: Literal['mujoco', 'gymnasium'] = 'mujoco'
+    backend: Literal['mujoco', 'gymnasium', 'gazebo'] = Field(
+        'mujoco', description='gazebo: a server that runs already (gazebo.launch.py), with its bridge'
+    )
     gl: Literal['auto', 'osmesa', 'egl', 'off'] = 'auto'
+    control: Literal['gz', 'ros2_control'] = Field(
+        'gz', description="gazebo: who moves the joints, gz-sim's own controllers or gz_ros2_control's"
+    )
+    set_pose: Literal['auto', 'ros', 'python', 'command'] = Field(
+        'auto', description='gazebo: how a reset places objects: a bridged service, gz.transport, or `gz service`'
+    )
     env_id: str | None = None
     env_kwargs: dict[str, Any] = {}
 
@@ -127,6 +137,7 @@ class BcConfig(Section):
 
 class TrainConfig(Section):
     env_steps: int = Field(5000, ge=1)
+    episodes: int | None = Field(None, ge=1, description='end after so many, if env_steps are not done before')
     warm_up_steps: int = Field(
         200, ge=0, description='before the first update: actions of the cloned policy with noise, or random without one'
     )
@@ -189,9 +200,11 @@ class BagConfig(Section):
 class Config(Section):
     """Everything one run is made of."""
 
-    task: Literal['reach', 'push', 'lift', 'peg_insert', 'gymnasium'] = 'lift'
+    task: Literal['reach', 'push', 'lift', 'peg_insert', 'detour', 'gymnasium'] = 'lift'
     agent: str = Field(
-        'sac', pattern=r'^(sac|bc|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$', description='sac, bc, or module:Class of your own'
+        'sac',
+        pattern=r'^(sac|bc|base|dsrl|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$',
+        description='sac, bc, base, dsrl, or module:Class of your own',
     )
     agent_settings: dict[str, Any] = Field({}, description='for an agent of your own, which checks them')
     seed: int = Field(1, ge=0)
@@ -209,6 +222,8 @@ class Config(Section):
     encoder: EncoderConfig = EncoderConfig()
     sac: SacConfig = SacConfig()
     bc: BcConfig = BcConfig()
+    base: BaseConfig = BaseConfig()
+    dsrl: DsrlConfig = DsrlConfig()
     dynamo: DynamoConfig = DynamoConfig()
     offline: OfflineConfig = OfflineConfig()
     train: TrainConfig = TrainConfig()
@@ -222,9 +237,57 @@ class Config(Section):
         return 1.0 / self.control_rate_hz
 
     @property
+    def in_gazebo(self) -> bool:
+        return self.sim is not None and self.sim.backend == 'gazebo'
+
+    @property
+    def clones_base(self) -> bool:
+        """Whether its base policy is learned from demonstrations here."""
+        return self.has_base and self.base.file is None
+
+    @property
+    def steps_per_plan(self) -> int:
+        """How many control steps the policy decides at once."""
+        return self.base.acts if self.has_base else 1
+
+    @property
+    def states_seen(self) -> int:
+        """How many of the last states the policy is given."""
+        return self.base.observations if self.has_base else 1
+
+    def is_trained(self, env_steps: int, episodes: int) -> bool:
+        """Whether a run that has come so far is at its end."""
+        enough = self.train.episodes is not None and episodes >= self.train.episodes
+        return enough or env_steps >= self.train.env_steps
+
+    @property
+    def is_cloned(self) -> bool:
+        """Whether the agent is done once it has learned from demonstrations."""
+        return self.agent in ('bc', 'base')
+
+    @property
+    def cloning_updates(self) -> int:
+        return self.base.updates if self.agent == 'base' else self.bc.updates
+
+    @property
+    def evaluates_sampled(self) -> bool:
+        """Whether the finished policy is to draw its noise rather than to act by its mode."""
+        return self.agent == 'base' and self.base.noise == 'sampled'
+
+    @property
+    def has_base(self) -> bool:
+        """Whether what acts is a diffusion or flow policy, by itself or steered."""
+        return self.agent in ('base', 'dsrl')
+
+    @property
+    def max_lead_s(self) -> float:
+        """How far in the future a stamp may seem; in simulated time each node hears the clock when it gets to it."""
+        return 0.2 if self.in_gazebo else 0.05
+
+    @property
     def starts_pretrained(self) -> bool:
         """Whether the actor that learns is, at first, the pretrained policy."""
-        return self.clones_actor or self.offline.method == 'cal_ql'
+        return self.clones_actor or self.offline.method == 'cal_ql' or self.agent == 'dsrl'
 
     @property
     def clones_actor(self) -> bool:
@@ -241,6 +304,11 @@ class Config(Section):
     @property
     def demo_ratio(self) -> float:
         return 0.0 if self.offline.online == 'wsrl' else self.sac.demo_ratio
+
+    @property
+    def noise_steps(self) -> int:
+        """Of how many actions the noise is stored beside the first of them."""
+        return self.base.chunk if self.agent == 'dsrl' else 0
 
     @model_validator(mode='after')
     def _parts_fit(self) -> Config:
@@ -259,6 +327,11 @@ class Config(Section):
             raise ValueError(f'agent_settings are for agents of your own (module:Class); {self.agent} has a section')
         if self.offline.method == 'cal_ql' and self.agent != 'sac':
             raise ValueError('offline.method: cal_ql pretrains the critics of agent: sac')
+        if self.in_gazebo and self.clock == 'lockstep':
+            raise ValueError('sim.backend: gazebo keeps its own time; it needs clock: realtime')
+        simulated = self.sim is not None and not gymnasium
+        if self.base.rollouts and not simulated:
+            raise ValueError('base.rollouts: are of the simulated arm; set 0 here')
         if self.clock == 'lockstep' and self.sim is None:
             raise ValueError('clock: lockstep needs a simulation; a real robot runs with clock: realtime')
         if self.clones_actor and self.encoder.pretraining == 'none' and self.observation.cameras:

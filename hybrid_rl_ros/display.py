@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -23,7 +23,17 @@ REFRESH_EVERY_S = 0.5
 WINDOW = 20
 
 
-class _Rates:
+class Graph(Protocol):
+    """Who knows which nodes a run goes on without."""
+
+    @property
+    def learner_lost(self) -> bool: ...
+
+    @property
+    def bag_lost(self) -> bool: ...
+
+
+class Rates:
     """How fast the counters grow, from one look to the next."""
 
     def __init__(self) -> None:
@@ -39,13 +49,13 @@ class _Rates:
 @contextmanager
 def display(run: Path, config: Config, role: str, episodes: int = 0) -> Iterator[Callable[[Bringup], None]]:
     """Yields what to call at every poll."""
-    rates = _Rates()
+    rates = Rates()
     console = Console()
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4, transient=True) as live:
-            yield _throttled(REFRESH_EVERY_S, lambda b: live.update(_table(_facts(run, config, role, rates, b))))
+            yield _throttled(REFRESH_EVERY_S, lambda b: live.update(_table(progress(run, config, role, rates, b))))
     else:
-        yield _throttled(LINE_EVERY_S, lambda b: _write_line(role, _facts(run, config, role, rates, b)))
+        yield _throttled(LINE_EVERY_S, lambda b: _write_line(role, progress(run, config, role, rates, b)))
 
 
 def _throttled(period_s: float, show: Callable[[Bringup], None]) -> Callable[[Bringup], None]:
@@ -60,7 +70,8 @@ def _throttled(period_s: float, show: Callable[[Bringup], None]) -> Callable[[Br
     return call
 
 
-def _facts(run: Path, config: Config, role: str, rates: _Rates, bringup: Bringup) -> dict[str, str]:
+def progress(run: Path, config: Config, role: str, rates: Rates, graph: Graph) -> dict[str, str]:
+    """What to show of a run under way."""
     learner, sim = node_status(run, 'learner_node'), node_status(run, 'sim_node')
     safety, recorder = node_status(run, 'safety_node'), node_status(run, 'recorder_node')
     episodes = read_json_lines(run / 'episodes.jsonl')
@@ -93,9 +104,9 @@ def _facts(run: Path, config: Config, role: str, rates: _Rates, bringup: Bringup
     for status in sorted((run / 'status').glob('*.json')):
         if warning := node_status(run, status.stem).get('warning'):
             facts[status.stem] = warning
-    if bringup.learner_lost:
+    if graph.learner_lost:
         facts['learner'] = 'LOST: the arm goes on with the last weights; stop, then train --resume'
-    if bringup.bag_lost:
+    if graph.bag_lost:
         facts['bag'] = 'LOST: bag_node died; nothing more is recorded, the run goes on'
     return facts
 
@@ -107,6 +118,10 @@ def _table(facts: dict[str, Any]) -> Table:
     return table
 
 
+def progress_line(role: str, facts: dict[str, str]) -> str:
+    return f'{role}: ' + ', '.join(f'{name} {value}' for name, value in facts.items())
+
+
 def _write_line(role: str, facts: dict[str, str]) -> None:
-    sys.stdout.write(f'{role}: ' + ', '.join(f'{name} {value}' for name, value in facts.items()) + '\n')
+    sys.stdout.write(progress_line(role, facts) + '\n')
     sys.stdout.flush()

@@ -13,7 +13,8 @@ from hybrid_rl_ros.config import Config, load_config
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.doctor_checks import Check, fail, ok, warn
 from hybrid_rl_ros.doctor_robot import camera_check, file_checks, live_checks
-from hybrid_rl_ros.process_environment import node_environment
+from hybrid_rl_ros.doctor_simulation import simulation_checks
+from hybrid_rl_ros.process_environment import node_environment, profile_variables
 from hybrid_rl_ros.robot_config import load_robot
 
 PROBE_WITHIN_S = 90.0
@@ -28,13 +29,15 @@ def doctor(config_path: Path | None, robot_name: str | None, as_json: bool) -> i
     the run brings up itself.
     """
     config = load_config(config_path) if config_path else None
-    live = robot_name or (config.robot if config and config.sim is None else None)
+    elsewhere = config is not None and (config.sim is None or config.in_gazebo)
+    live = robot_name or (config.robot if config and elsewhere else None)
     named = robot_name or (config.robot if config else None)
     robot = load_robot(named) if named else None
     environment = node_environment(share_folder('config') / 'fastdds.xml', 1)
     # Of a simulated run the simulation publishes them.
-    cameras = config.observation.driver_cameras if config and config.sim is None else {}
-    facts, error = _probe(environment, live, [*cameras], config.namespace if config else '')
+    cameras = config.observation.driver_cameras if config and elsewhere else {}
+    simulation = config is not None and config.in_gazebo
+    facts, error = _probe(environment, live, [*cameras], config.namespace if config else '', simulation)
     checks = _ros_checks(facts, error, environment)
     if robot is not None:
         checks += file_checks(robot)
@@ -42,6 +45,8 @@ def doctor(config_path: Path | None, robot_name: str | None, as_json: bool) -> i
             checks += _config_checks(config)
         if live and facts:
             checks += live_checks(robot, facts)
+            if config is not None and simulation:
+                checks += simulation_checks(config, robot, facts)
             if config is not None:
                 checks += [camera_check(name, seen, config.control_rate_hz) for name, seen in facts['cameras'].items()]
     failed = any(check.level == 'FAIL' for check in checks)
@@ -53,12 +58,13 @@ def doctor(config_path: Path | None, robot_name: str | None, as_json: bool) -> i
 
 
 def _probe(
-    environment: dict[str, str], robot: str | None, cameras: list[str], namespace: str
+    environment: dict[str, str], robot: str | None, cameras: list[str], namespace: str, simulation: bool
 ) -> tuple[dict[str, Any], str]:
     """The facts, or none and why, from a process with the environment that every node of a run gets."""
     command = [sys.executable, '-m', 'hybrid_rl_ros.nodes.doctor_probe', '--namespace', namespace]
     command += ['--robot', robot] if robot else []
     command += ['--cameras', *cameras] if cameras else []
+    command += ['--simulation'] if simulation else []
     try:
         result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PROBE_WITHIN_S)
     except subprocess.TimeoutExpired:
@@ -76,7 +82,7 @@ def _ros_checks(facts: dict[str, Any], error: str, environment: dict[str, str]) 
     return [
         ok('rclpy', f'{facts["rclpy"]} ({distribution})'),
         _middleware(facts['rmw']),
-        _profile(facts, environment['FASTRTPS_DEFAULT_PROFILES_FILE']),
+        _profile(facts, environment[profile_variables()[-1]]),
         _shared_memory(),
         _discovery(environment),
     ]
@@ -94,7 +100,7 @@ def _profile(facts: dict[str, Any], profile: str) -> Check:
     size = f'{facts["segment_bytes"] / 2**20:.1f} MiB of shared memory a node'
     if facts['segment_bytes'] >= SEGMENT_BYTES:
         return ok('Fast DDS profile', f'{profile}: {size}')
-    mend = 'unset FASTRTPS_DEFAULT_PROFILES_FILE, or give your profile a segment_size of 33554432'
+    mend = f'unset {profile_variables()[-1]}, or give your profile a segment_size of 33554432'
     return warn('Fast DDS profile', f'{profile} is not in force, {size}: large images will be lost', mend)
 
 
@@ -119,7 +125,7 @@ def _discovery(environment: dict[str, str]) -> Check:
 
 
 def _config_checks(config: Config) -> list[Check]:
-    if config.sim is None:
+    if config.sim is None or config.in_gazebo:
         return [] if config.clock == 'realtime' else [fail('clock', config.clock, 'set clock=realtime')]
     missing = 'mujoco' if config.sim.backend == 'mujoco' else 'gymnasium'
     try:

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import os
+from importlib import metadata
 from pathlib import Path
+
+FASTRTPS_PROFILE, FASTDDS_PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'
+KILTED_RCLPY = 9
+
+
+def profile_variables() -> tuple[str, ...]:
+    """What names Fast DDS's profile: from Fast DDS 3 (Kilted) on the other one, and every node warns of the old one."""
+    try:
+        major = int(metadata.version('rclpy').partition('.')[0])
+    except (metadata.PackageNotFoundError, ValueError):
+        return FASTRTPS_PROFILE, FASTDDS_PROFILE
+    return (FASTDDS_PROFILE,) if major >= KILTED_RCLPY else (FASTRTPS_PROFILE,)
 
 
 def node_environment(fastdds_profile: Path, threads: int) -> dict[str, str]:
@@ -17,9 +30,7 @@ def node_environment(fastdds_profile: Path, threads: int) -> dict[str, str]:
         'MALLOC_TRIM_THRESHOLD_': str(2**31 - 1),
         'MALLOC_TOP_PAD_': str(2**26),
         # Most frames of 640x480 are lost at Fast DDS's own segment size.
-        # The second is the name from Fast DDS 3 (Kilted) on.
-        'FASTRTPS_DEFAULT_PROFILES_FILE': str(fastdds_profile),
-        'FASTDDS_DEFAULT_PROFILES_FILE': str(fastdds_profile),
+        **dict.fromkeys(profile_variables(), str(fastdds_profile)),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp',
         'PYTHONUNBUFFERED': '1',

@@ -24,7 +24,7 @@ from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs, require_same_specs
 from hybrid_rl_ros.display import display
-from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
+from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.process_environment import node_environment
 from hybrid_rl_ros.run_folder import read_json, read_json_lines, success_rate
 
@@ -33,32 +33,45 @@ WINDOW = 20
 
 def train(config_path: Path | None, overrides: list[str], run: Path | None, resume: bool) -> None:
     """Pretrain the encoders, train through the graph, evaluate, and write summary.json. Raises UserError."""
-    config, run = _begin(config_path, overrides, run, resume)
-    specs = resolve_specs(config)
-    require_teleop_fits(config, specs)
-    _check_demos(config, specs)
-    prepare_run(run, config, specs)
+    config, run, specs = begin_training(config_path, overrides, run, resume)
     began = time.monotonic() - _wall_s_before(run)
-    if _needs_pretraining(config, run):
+    if needs_pretraining(config, run):
         _pretrain(config, run)
-    if config.agent == 'bc':
+    if config.is_cloned:
         (run / 'policy.safetensors').write_bytes((run / 'pretrained' / 'policy.safetensors').read_bytes())
     elif not _finished(config, run):
         with display(run, config, 'train') as show:
             run_graph(config, run, 'train', nodes_of_run(config, 'train'), show)
     if config.eval.episodes:
-        _evaluate(config, specs, run, config.eval.episodes)
-    _write_summary(config, run, time.monotonic() - began)
+        _run_evaluation(config, _prepare_evaluation(config, specs, run), config.eval.episodes)
+    write_summary(config, run, time.monotonic() - began)
+
+
+def begin_training(
+    config_path: Path | None, overrides: list[str], run: Path | None, resume: bool
+) -> tuple[Config, Path, Specs]:
+    """A run's configuration, checked, and its folder, ready for the nodes. Raises UserError."""
+    config, run = _begin(config_path, overrides, run, resume)
+    specs = resolve_specs(config)
+    require_teleop_fits(config, specs)
+    _check_demos(config, specs)
+    prepare_run(run, config, specs)
+    return config, run, specs
 
 
 def evaluate(run: Path, episodes: int, overrides: list[str]) -> None:
     """Fresh episodes with the run's policy; updates summary.json. Raises UserError."""
+    config, folder = begin_evaluation(run, overrides)
+    _run_evaluation(config, folder, episodes)
+    write_summary(config, run)
+
+
+def begin_evaluation(run: Path, overrides: list[str]) -> tuple[Config, Path]:
+    """The configuration of an evaluation of `run`, and its folder, ready for the nodes. Raises UserError."""
     if not (run / 'config.yaml').exists():
         raise UserError(f'{run}: no run here (no config.yaml)')
     config = load_config(run / 'config.yaml', overrides)
-    specs = resolve_specs(config)
-    _evaluate(config, specs, run, episodes)
-    _write_summary(config, run, _wall_s_before(run))
+    return config, _prepare_evaluation(config, resolve_specs(config), run)
 
 
 def record(
@@ -76,6 +89,30 @@ def record(
     Without an expert config.teleop.device says how the person steers. Stopped early, what was kept by then is in `out`.
     Raises UserError.
     """
+    config, work = begin_recording(config_path, overrides, out, expert)
+    nodes = nodes_of_run(config, 'record', episodes=episodes, expert=expert, expert_noise=noise, keep=keep)
+    try:
+        with display(work, config, 'record') as show:
+            run_graph(config, work, 'record', nodes, show)
+    except (UserError, RunFailedError):
+        # The message names a log, which stays.
+        take_recording(work, out, keep)
+        raise
+    except KeyboardInterrupt:
+        take_recording(work, out, keep)
+        _remove_tree(work)
+        raise
+    finish_recording(work, out, keep)
+
+
+def finish_recording(work: Path, out: Path, keep: str) -> None:
+    """The recording in `work` becomes `out`, and nothing else of it stays."""
+    take_recording(work, out, keep)
+    _remove_tree(work)
+
+
+def begin_recording(config_path: Path, overrides: list[str], out: Path, expert: str | None) -> tuple[Config, Path]:
+    """A recording's configuration, checked, and the folder to record in. Raises UserError."""
     config = load_config(config_path, overrides)
     if expert is None:
         require_teleop_fits(config, resolve_specs(config))
@@ -91,23 +128,10 @@ def record(
         mend = f'hybrid-rl data curate {work}/replay --keep success --out {out}'
         raise UserError(f'{work}: a recording that was cut off; take what it holds with {mend}, then remove it')
     prepare_run(work, config, specs)
-    nodes = nodes_of_run(config, 'record', episodes=episodes, expert=expert, expert_noise=noise, keep=keep)
-    try:
-        with display(work, config, 'record') as show:
-            run_graph(config, work, 'record', nodes, show)
-    except (UserError, RunFailedError):
-        # The message names a log, which stays.
-        _take_recording(work, out, keep)
-        raise
-    except KeyboardInterrupt:
-        _take_recording(work, out, keep)
-        _remove_tree(work)
-        raise
-    _take_recording(work, out, keep)
-    _remove_tree(work)
+    return config, work
 
 
-def _take_recording(work: Path, out: Path, keep: str) -> None:
+def take_recording(work: Path, out: Path, keep: str) -> None:
     """Make the store of the episodes recorded in `work` the folder `out`; nothing, if there are none."""
     kept = _keep_whole_episodes(work / 'replay', keep)
     if kept:
@@ -163,8 +187,8 @@ def _refuse_other_run(run: Path) -> None:
 
 def _check_demos(config: Config, specs: Specs) -> None:
     if config.demos is None:
-        if config.agent == 'bc':
-            raise UserError('agent bc learns from demonstrations: set demos to the folder of some')
+        if config.agent == 'bc' or config.clones_base:
+            raise UserError(f'agent {config.agent} learns from demonstrations: set demos to the folder of some')
         if config.encoder.pretraining == 'dynamo':
             raise UserError('encoder.pretraining: dynamo learns from demonstrations: set demos to the folder of some')
         return
@@ -175,26 +199,39 @@ def _check_demos(config: Config, specs: Specs) -> None:
                 raise UserError(f'{folder}: holds no transitions to learn from')
 
 
-def _needs_pretraining(config: Config, run: Path) -> bool:
+def needs_pretraining(config: Config, run: Path) -> bool:
+    """Whether anything is learned from demonstrations before the first step, and has not been yet."""
     expected = ['policy.safetensors', *(['agent.safetensors'] if config.offline.method == 'cal_ql' else [])]
     if all((run / 'pretrained' / name).exists() for name in expected):
         return False
-    if config.demos is None:
+    if config.demos is None and config.base.file is None:
         if config.starts_pretrained:
-            raise UserError('sac.actor_init: bc and offline.method: cal_ql begin with demonstrations: set demos')
+            what = 'sac.actor_init: bc and offline.method: cal_ql begin'
+            what = 'agent: dsrl begins' if config.agent == 'dsrl' else what
+            raise UserError(f'{what} with demonstrations: set demos to the folder of some')
         return False
-    return config.agent == 'bc' or config.starts_pretrained or bool(config.observation.cameras)
+    return config.agent == 'bc' or config.has_base or config.starts_pretrained or bool(config.observation.cameras)
 
 
 def _pretrain(config: Config, run: Path) -> None:
-    command = [sys.executable, '-m', 'hybrid_rl_ros.learning.pretrain', '--run', str(run), '--demos', str(config.demos)]
-    threads = min(4, len(os.sched_getaffinity(0)))
-    environment = node_environment(share_folder('config') / 'fastdds.xml', threads)
+    command, environment = pretraining_command(config, run)
     result = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
-    if result.returncode == USER_ERROR_EXIT:
-        raise UserError(result.stderr.strip().splitlines()[-1].removeprefix('error: '))
+    # torchrun, if there is one, says more, and ends otherwise.
+    mistakes = [line.removeprefix('error: ') for line in result.stderr.splitlines() if line.startswith('error: ')]
+    if result.returncode and mistakes:
+        raise UserError(mistakes[-1])
     if result.returncode:
         raise RuntimeError(f'pretraining failed:\n{result.stderr}')
+
+
+def pretraining_command(config: Config, run: Path) -> tuple[list[str], dict[str, str]]:
+    """The process that pretrains, and its environment."""
+    several = ['torch.distributed.run', '--standalone', f'--nproc-per-node={config.base.processes}', '-m', '--']
+    prefix = several if config.clones_base and config.base.processes > 1 else []
+    command = [sys.executable, '-m', *prefix, 'hybrid_rl_ros.learning.pretrain']
+    command += ['--run', str(run), *(['--demos', config.demos] if config.demos else [])]
+    threads = min(4, len(os.sched_getaffinity(0)))
+    return command, node_environment(share_folder('config') / 'fastdds.xml', threads)
 
 
 def _wall_s_before(run: Path) -> float:
@@ -204,11 +241,12 @@ def _wall_s_before(run: Path) -> float:
 
 
 def _finished(config: Config, run: Path) -> bool:
-    """Whether an earlier part of a resumed run had already taken all its steps."""
-    return read_json(run / 'status' / 'learner_node.json').get('env_steps', 0) >= config.train.env_steps
+    """Whether an earlier part of a resumed run had already come to its end."""
+    learner = read_json(run / 'status' / 'learner_node.json')
+    return config.is_trained(learner.get('env_steps', 0), learner.get('episodes', 0))
 
 
-def _evaluate(config: Config, specs: Specs, run: Path, episodes: int) -> None:
+def _prepare_evaluation(config: Config, specs: Specs, run: Path) -> Path:
     folder = run / 'eval'
     if folder.exists():
         _remove_tree(folder)
@@ -217,14 +255,20 @@ def _evaluate(config: Config, specs: Specs, run: Path, episodes: int) -> None:
     if not policy.exists():
         raise UserError(f'{policy}: no policy to evaluate; train first')
     (folder / 'policy.safetensors').write_bytes(policy.read_bytes())
+    return folder
+
+
+def _run_evaluation(config: Config, folder: Path, episodes: int) -> None:
     with display(folder, config, 'eval', episodes) as show:
         run_graph(config, folder, 'eval', nodes_of_run(config, 'eval', episodes=episodes), show)
 
 
-def _write_summary(config: Config, run: Path, wall_s: float) -> None:
+def write_summary(config: Config, run: Path, wall_s: float | None = None) -> None:
+    """summary.json of what the run's folder holds; `wall_s` None: as its last summary says."""
+    wall_s = _wall_s_before(run) if wall_s is None else wall_s
     episodes, evaluated = read_json_lines(run / 'episodes.jsonl'), read_json_lines(run / 'eval' / 'episodes.jsonl')
     learner = read_json(run / 'status' / 'learner_node.json')
-    loop = _loop_timing(config, run if config.agent != 'bc' else run / 'eval')
+    loop = _loop_timing(config, run if not config.is_cloned else run / 'eval')
     successes = [episode for episode in evaluated if episode['outcome'] == 'succeeded']
     policy = read_json(run / 'eval' / 'status' / 'inference_node.json')
     weights = policy.get('weights_sha256') or _file_sha256(run / 'policy.safetensors')
@@ -234,7 +278,7 @@ def _write_summary(config: Config, run: Path, wall_s: float) -> None:
         'seed': config.seed,
         'env_steps': learner.get('env_steps', 0),
         'episodes': len(episodes),
-        'updates': learner.get('updates', config.bc.updates if config.agent == 'bc' else 0),
+        'updates': learner.get('updates', config.cloning_updates if config.is_cloned else 0),
         'wall_s': round(wall_s, 1),
         'success_rate': success_rate(episodes, WINDOW),
         'success_rate_eval': success_rate(evaluated),

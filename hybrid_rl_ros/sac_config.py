@@ -78,6 +78,11 @@ class SacConfig(Section):
         le=0,
         description='with gripper: dqn, what its critic adds to the reward when the fingers are made to move',
     )
+    input_scale: Literal['specs', 'demonstrations'] = Field(
+        'specs',
+        description='specs: a state has the range of its dimension, a feature what its encoder gives; demonstrations, '
+        'where there are any: each has mean 0 and deviation 1 over them',
+    )
     relative_frame: bool = Field(
         False, description='states and actions as seen from where the tool stood when the episode began; also of bc'
     )

@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from hybrid_rl_ros.process_environment import profile_variables
+
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 # What the nodes have, for the nodes that tests make in their own process.
 PROFILE = Path(__file__).parents[1] / 'config' / 'fastdds.xml'
-for name in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):
+for name in profile_variables():
     os.environ[name] = str(PROFILE)
 os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randrange(1, 60))
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+# A shell that starts this in the background has it ignored, and so would every command that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Compiling takes longer than a test's whole run; test_compiled_updates.py has what it is for.
 os.environ['TORCHDYNAMO_DISABLE'] = '1'
 
@@ -42,7 +46,7 @@ def no_shared_memory_of_dead_processes() -> None:
 
 @pytest.fixture(autouse=True)
 def no_run_outlives_its_test() -> Iterator[None]:
-    """A command that a failed test left behind would speak on the domain of the tests after it."""
+    """A command that a failed test left behind, or its nodes, would speak on the domain of the tests after it."""
     yield
     left = _commands()
     for pid in left:
@@ -51,18 +55,45 @@ def no_run_outlives_its_test() -> Iterator[None]:
     while left and time.monotonic() < deadline:
         time.sleep(0.1)
         left = _commands()
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
+    for pid in left + _orphans():
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
 
 
 def _commands() -> list[int]:
     """The `hybrid-rl` processes that this one started and that still run."""
+    return [pid for pid in _running(b'hybrid_rl_ros.cli') if _parent(pid) == os.getpid()]
+
+
+def _orphans() -> list[int]:
+    """Nodes on this session's domain whose command is gone."""
     found = []
-    for entry in Path('/proc').iterdir():
+    for pid in _running(b'hybrid_rl_ros.nodes'):
         try:
-            if entry.name.isdigit() and b'hybrid_rl_ros.cli' in (entry / 'cmdline').read_bytes():
-                parent = int((entry / 'stat').read_text().rpartition(')')[2].split()[1])
-                found += [int(entry.name)] if parent == os.getpid() else []
+            environment = dict(v.partition(b'=')[::2] for v in Path(f'/proc/{pid}/environ').read_bytes().split(b'\0'))
+        except OSError:
+            continue
+        started_by = environment.get(b'HYBRID_RL_PARENT')
+        same_domain = environment.get(b'ROS_DOMAIN_ID') == os.environ['ROS_DOMAIN_ID'].encode()
+        if same_domain and started_by is not None and int(started_by) != _parent(pid):
+            found.append(pid)
+    return found
+
+
+def _running(module: bytes) -> list[int]:
+    found = []
+    for entry in Path('/proc').glob('[0-9]*'):
+        try:
+            found += [int(entry.name)] if module in (entry / 'cmdline').read_bytes() else []
         except OSError:
             continue
     return found
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int(Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[1])
+    except OSError:
+        return None

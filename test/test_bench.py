@@ -27,6 +27,7 @@ def test_a_row_without_a_peer_has_no_ratio_and_one_with_a_peer_says_how_often_ou
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_bench_inference_prints_one_object_with_p50_and_p99_of_every_actor():
     result = bench('inference')
     assert result['bench'] == 'inference' and result['machine']['cores'] > 0
@@ -34,6 +35,8 @@ def test_bench_inference_prints_one_object_with_p50_and_p99_of_every_actor():
     timed = {row['name'] for row in result['rows'] if row['peer'] == 'PyTorch eager'}
     for actor in ('MLP actor, state only', 'two-camera actor, 64x64', 'two-camera actor, 128x128'):
         assert {f'{actor}, {how}, {p}' for how in ('mode', 'sampled') for p in ('p50', 'p99')} <= timed
+    iterated = next(row for row in result['rows'] if row['name'] == 'flow, real-time iteration, 2 steps, p50')
+    assert iterated['peer_calls'] == 5 * iterated['calls'] and iterated['peer'] == 'flow, 10 steps'
 
 
 @pytest.mark.slow

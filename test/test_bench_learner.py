@@ -184,6 +184,7 @@ def test_ours_and_stable_baselines3_do_the_same_updates_in_turns():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_memory_row_says_what_a_learner_holds_beside_the_cache_of_its_files():
     row = memory_row('memory', [min(os.sched_getaffinity(0))])
     assert row['peer'] is None and row['steps'] == 50_000 and row['cameras'] == 2

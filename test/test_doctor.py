@@ -23,6 +23,7 @@ from hybrid_rl_ros.bringup import Bringup, NodeProcess, prepare_run, resolve_spe
 from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.doctor_robot import file_checks
+from hybrid_rl_ros.process_environment import profile_variables
 from hybrid_rl_ros.robot_config import RobotConfig, load_robot
 from hybrid_rl_ros.ros.qos import COMMAND, LATCHED
 
@@ -159,7 +160,8 @@ def test_without_rclpy_it_says_how_to_get_it(tmp_path):
 
 
 def test_a_profile_that_is_not_in_force_and_an_open_network_are_warnings(tmp_path):
-    settings = {'FASTRTPS_DEFAULT_PROFILES_FILE': str(tmp_path / 'none.xml'), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}
+    settings = {name: str(tmp_path / 'none.xml') for name in profile_variables()}
+    settings['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'SUBNET'
     result = doctor(**settings)
     assert result.returncode == 0, result.stdout
     assert 'warn Fast DDS profile:' in result.stdout
@@ -235,3 +237,34 @@ def test_a_joint_without_limits_and_a_broken_urdf_are_named(tmp_path):
 def test_a_force_limit_without_a_sensor_is_named():
     limits = load_robot('sim_arm').limits.model_copy(update={'force_n': 20.0})
     assert 'force_n is set without a wrench_topic' in complaints(arm(limits=limits, wrench_topic=None))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('task', ['reach', 'lift'])
+def test_what_the_doctor_wants_of_gazebo_the_mujoco_node_has(task, tmp_path):
+    """One checklist for both: names, rates, frames, intrinsics, the reset."""
+    domain = os.environ['ROS_DOMAIN_ID']
+    os.environ['ROS_DOMAIN_ID'] = '90'  # not that of `driver`, which may still be up
+    try:
+        config = load_config(CONFIG / f'gazebo_{task}.yaml', ['sim.backend=mujoco'])
+        prepare_run(tmp_path, config, resolve_specs(config))
+        with running(Bringup(config, tmp_path, 'eval', [NodeProcess('sim_node')])):
+            result = doctor('--config', str(CONFIG / f'gazebo_{task}.yaml'), '--json')
+    finally:
+        os.environ['ROS_DOMAIN_ID'] = domain
+    report = json.loads(result.stdout)
+    assert report['ok'], result.stdout
+    levels = {check['name']: check['level'] for check in report['checks']}
+    wanted = ['joint_states', 'wrench', 'task_state', 'sim/reset', COMMAND_TOPIC]
+    if task == 'lift':
+        wanted += ['front/image_raw', 'front/camera_info', 'wrist/image_raw', 'wrist/camera_info']
+    assert {name: levels.get(name) for name in wanted} == dict.fromkeys(wanted, 'ok')
+
+
+@pytest.mark.slow
+def test_without_gazebo_the_doctor_says_what_to_start():
+    result = doctor('--config', str(CONFIG / 'gazebo_reach.yaml'), ROS_DOMAIN_ID='101')
+    assert result.returncode == 1
+    text = '\n'.join(failures(result))
+    assert 'FAIL task_state: nobody publishes it; mend: start what stands in for the robot' in text
+    assert 'FAIL sim/reset: nobody serves it' in text

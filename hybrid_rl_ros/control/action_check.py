@@ -14,10 +14,10 @@ EXTRA = 'latent/'
 class ActionCheck:
     """Remembers the newest stamp of each source, so that nothing is executed twice or out of order."""
 
-    def __init__(self, names: Collection[str], frame: str, max_age_s: float) -> None:
+    def __init__(self, names: Collection[str], frame: str, max_age_s: float, max_lead_s: float = MAX_LEAD_S) -> None:
         self._names = frozenset(names)
         self._frame = frame
-        self._max_age_s = max_age_s
+        self._max_age_s, self._max_lead_s = max_age_s, max_lead_s
         self._newest: dict[str, int] = {}
 
     def require_fit(
@@ -36,9 +36,9 @@ class ActionCheck:
         if now_ns is None:
             return
         age_s = (now_ns - stamp_ns) / NS_PER_S
-        if not -MAX_LEAD_S <= age_s <= self._max_age_s:
+        if not -self._max_lead_s <= age_s <= self._max_age_s:
             raise ValueError(f'stamp is {age_s:.3f} s old, expected 0 to {self._max_age_s:g} s')
-        if self._newest.get(source, 0) > now_ns + MAX_LEAD_S * NS_PER_S:
+        if self._newest.get(source, 0) > now_ns + self._max_lead_s * NS_PER_S:
             # The clock was set back; what came before says nothing any more.
             del self._newest[source]
         if stamp_ns <= self._newest.get(source, 0):

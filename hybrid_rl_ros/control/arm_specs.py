@@ -57,7 +57,7 @@ def _state_dimension(name: str, config: Config, robot: RobotConfig, kinematics: 
         key = 'critic_only' if name in config.observation.critic_only else 'state'
         mend = '; a trained policy does without: set observation.critic_only=[]' if key == 'critic_only' else ''
         raise UserError(f'observation.{key}: {name!r} is known to a simulation only, and sim is null{mend}')
-    if name.startswith('task.offset.') and part in AXES:
+    if source in ('task.offset', 'task.way') and part in AXES:
         axis = AXES.index(part)
         span = robot.limits.workspace_high_m[axis] - robot.limits.workspace_low_m[axis]
         return Dimension(name=name, unit='m', low=-span, high=span)

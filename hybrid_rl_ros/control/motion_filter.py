@@ -1,6 +1,7 @@
 """The motion filter: joint set-points at the command rate that stay inside every limit, whatever is asked for.
 
-Its promise rests on one rule: a velocity is taken only if braking at once from it would end inside every region. If
+Its promise rests on one rule: a velocity is taken only if braking at once from it would end inside every region. What
+leads out of one is tried along its edge, or the arm would stand wherever a policy pushes against the workspace. If
 nothing that leads towards the goal passes, the arm brakes, which the step before has already checked.
 """
 
@@ -19,6 +20,11 @@ from hybrid_rl_ros.robot_config import RobotConfig
 TRIED_SHARES = (1.0, 0.5, 0.2)
 EDGE = 1e-9
 MOST_POSTURES = 12
+# In a corner of the workspace three edges meet.
+MOST_EDGES = 3
+# How far a slide along an edge turns inwards: joints that move evenly do not move the tool along a straight line.
+INWARD = 0.05
+DIFFERENCE_RAD = 1e-6
 
 
 @dataclass(frozen=True)
@@ -79,13 +85,17 @@ class MotionFilter:
         goal = self._checked(goal_rad)
         wish, limited_by = self._wish(goal, left_s, speed_scale)
         braking = self._braking()
+        wishes = [wish]
         for share in TRIED_SHARES:
-            velocity = braking + share * (wish - braking)
-            refusal = self._refusal(velocity, push)
-            if refusal is None:
-                return self._move(velocity, limited_by)
-            if refusal not in limited_by:
-                limited_by = [*limited_by, refusal]
+            for wished in wishes:
+                velocity = braking + share * (wished - braking)
+                refusal = self._refusal(velocity, push)
+                if refusal is None:
+                    return self._move(velocity, limited_by)
+                if refusal not in limited_by:
+                    limited_by = [*limited_by, refusal]
+            if len(wishes) == 1:
+                wishes.append(self._along_edges(wish))
         return self._move(braking, limited_by)
 
     def brake(self) -> Motion:
@@ -128,13 +138,40 @@ class MotionFilter:
             braking = self._kinematics.tool_velocity(self.position, self._braking())
             if speed > np.linalg.norm(braking) + EDGE:
                 return 'ee_speed'
+        left = self._left_by(velocity)
+        return None if left is None else left[0].name
+
+    def _left_by(self, velocity: np.ndarray) -> tuple[Region, np.ndarray] | None:
+        """The first region that braking from `velocity` would end outside of, and the posture (J,) furthest out."""
         postures = self._stopping_postures(velocity)
         for region in self._regions:
-            worst = max(region.excess(posture) for posture in postures)
+            excesses = [region.excess(posture) for posture in postures]
+            worst = int(np.argmax(excesses))
             # From outside, back is allowed and further out is not.
-            if worst > EDGE and worst > region.excess(self.position) - EDGE:
-                return region.name
+            if excesses[worst] > EDGE and excesses[worst] > region.excess(self.position) - EDGE:
+                return region, postures[worst]
         return None
+
+    def _along_edges(self, velocity: np.ndarray) -> np.ndarray:
+        """`velocity` without what of it leads out of regions, as far as the accelerations allow."""
+        slide, edges = velocity, np.empty((0, len(velocity)))
+        for _ in range(MOST_EDGES):
+            left = self._left_by(slide)
+            if left is None:
+                break
+            region, posture = left
+            if region.excess(self.position) > EDGE:
+                # Outside there is no edge to follow, only the way back.
+                return velocity
+            nudges = posture + DIFFERENCE_RAD * np.eye(len(posture))
+            rises = np.array([region.excess(nudge) for nudge in nudges]) - region.excess(posture)
+            edges = np.vstack([edges, rises / DIFFERENCE_RAD])
+            # Off all of them at once: for the joints the edges of a box are not at right angles.
+            back = np.linalg.pinv(edges)
+            slide = velocity - back @ np.maximum(0.0, edges @ velocity)
+            along = float(np.linalg.norm(self._kinematics.tool_velocity(self.position, slide)))
+            slide = velocity - back @ np.maximum(0.0, edges @ velocity + INWARD * along)
+        return np.clip(slide, self.velocity - self._max_change, self.velocity + self._max_change)
 
     def _stopping_postures(self, velocity: np.ndarray) -> np.ndarray:
         """(K, J): where the arm is after each period of braking from `velocity`, every joint as fast as it can."""

@@ -164,6 +164,10 @@ class ReplayStore:
         """Whether step number `sequence` is the successor in a transition."""
         return sequence > 0 and bool(self._index.valid[self.row_of(sequence - 1)])
 
+    def transitions_before(self, sequence: int) -> int:
+        """How many transitions are held whose successor is before step number `sequence`."""
+        return self.transitions - sum(self.completes_transition(later) for later in range(sequence, self.sequence))
+
     def intervention_transitions(self, before_sequence: int | None = None) -> int:
         """How many transitions held were a person's doing, of those whose successor is before `before_sequence`."""
         return len(self._index.interventions(before_sequence))
@@ -230,6 +234,10 @@ class ReplayStore:
     def actions(self, rows: np.ndarray) -> np.ndarray:
         return self._files.streams['action'][rows]
 
+    def noises(self, rows: np.ndarray) -> np.ndarray:
+        """(B, h, A) what the chunks that begin at rows were decoded from; NaN where none begins."""
+        return self._files.streams['noise'][rows]
+
     def rewards(self, rows: np.ndarray) -> np.ndarray:
         """(B,) float32: what the transition from each row earned."""
         return self._index.records['reward'][self.next_rows(rows)]
@@ -282,7 +290,14 @@ class ReplayStore:
             terminal=bool(record['terminal']),
             truncated=bool(record['truncated']),
             intervention=bool(record['intervention']),
+            noise=self._noise_at(row),
         )
+
+    def _noise_at(self, row: int) -> np.ndarray | None:
+        if not self.specs.noise_steps:
+            return None
+        noise = self.noises(np.array([row]))[0]
+        return None if np.isnan(noise).any() else noise
 
     def _record(self, step: Step) -> np.ndarray:
         """(1,) of ROW for the step that comes next. Raises ValueError for a stamp that does not follow."""

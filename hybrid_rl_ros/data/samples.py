@@ -33,11 +33,12 @@ class NStep:
 class Chunks:
     """B chunks of h actions: action (B, h, A) float32, valid (B, h) bool, True for those that were executed.
 
-    Behind the last executed one, the chunk repeats it.
+    Behind the last executed one, the chunk repeats it; rows (B, h) says whose action each is.
     """
 
     action: np.ndarray
     valid: np.ndarray
+    rows: np.ndarray
 
 
 @dataclass
@@ -79,11 +80,17 @@ def n_step(
     )
 
 
-def action_chunks(store: ReplayStore, rows: np.ndarray, length: int, before_sequence: int | None = None) -> Chunks:
-    """The `length` actions executed from each of `rows` (B,) on. Raises ValueError if a row begins no transition."""
-    path, valid = _ahead(store, rows, length, before_sequence)
+def action_chunks(
+    store: ReplayStore, rows: np.ndarray, length: int, before_sequence: int | None = None, *, drawn: bool = False
+) -> Chunks:
+    """The `length` actions executed from each of `rows` (B,) on.
+
+    Raises ValueError if a row begins no transition; `drawn` as for n_step.
+    """
+    path, valid = _ahead(store, rows, length, before_sequence, drawn)
     last = path[np.arange(len(path)), valid.sum(axis=1) - 1]
-    return Chunks(store.actions(np.where(valid, path, last[:, None])), valid)
+    rows = np.where(valid, path, last[:, None])
+    return Chunks(store.actions(rows), valid, rows)
 
 
 def histories(store: ReplayStore, rows: np.ndarray, length: int) -> Histories:

@@ -77,21 +77,28 @@ class ActionSpec(VectorSpec):
 
 
 class Specs(_Frozen):
-    """Both specs together, as kept in `specs.json` beside a dataset, a checkpoint or a run."""
+    """Both specs together, as kept in `specs.json` beside a dataset, a checkpoint or a run.
+
+    `noise_steps`: of how many actions a steered policy's noise is stored beside the first of them; 0 for none.
+    """
 
     observation: ObservationSpec
     action: ActionSpec
+    noise_steps: int = 0
 
     def without_state(self, names: Collection[str]) -> Specs:
         """The same without these numbers of the state."""
         kept = tuple(dimension for dimension in self.observation.state.dimensions if dimension.name not in names)
         observation = ObservationSpec(state=VectorSpec(dimensions=kept), images=self.observation.images)
-        return Specs(observation=observation, action=self.action)
+        return self.model_copy(update={'observation': observation})
 
 
 @dataclass
 class Observation:
-    """One observation: `state` (S,) float32 and per camera (H, W, 3) uint8."""
+    """One observation: `state` (S,) float32 and per camera (H, W, 3) uint8.
+
+    For a policy that sees several states, (T, S), the newest last.
+    """
 
     state: np.ndarray
     images: dict[str, np.ndarray] = field(default_factory=dict)

@@ -17,6 +17,8 @@ class Step:
     episode's last step, from which nothing was executed. `reward`, `terminal` and `truncated` belong to
     the *arrival* at this step, so the transition from step k is
     (observation k, action k, reward k+1, observation k+1, mask = not terminal k+1).
+
+    `noise` (h, A): what a steered policy decoded a chunk of h actions from that begins with this one; else None.
     """
 
     stamp_ns: int
@@ -27,6 +29,7 @@ class Step:
     terminal: bool = False
     truncated: bool = False
     intervention: bool = False
+    noise: np.ndarray | None = None
 
     @property
     def ends_episode(self) -> bool:

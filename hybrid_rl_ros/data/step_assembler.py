@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hybrid_rl_ros.data.specs import Observation, Specs
 from hybrid_rl_ros.data.step import Step
+
+NOISE = 'latent/'
+
+
+def noise_names(actions: Sequence[str], steps: int) -> list[str]:
+    """What the noise of a chunk is called in an action message: latent/<step>/<action>, step by step."""
+    return [f'{NOISE}{step}/{name}' for step in range(steps) for name in actions]
 
 
 @dataclass(frozen=True)
@@ -60,4 +67,12 @@ class StepAssembler:
             terminal=terminal and not acted,
             truncated=truncated and not acted,
             intervention=acted and streams.executed.get('by/teleop', 0.0) > 0.5,
+            noise=self._noise(streams.executed) if acted else None,
         )
+
+    def _noise(self, executed: Mapping[str, float]) -> np.ndarray | None:
+        steps = self._specs.noise_steps
+        names = noise_names(self._specs.action.names, steps)
+        if not names or names[0] not in executed:
+            return None
+        return np.array([executed[name] for name in names], np.float32).reshape(steps, -1)

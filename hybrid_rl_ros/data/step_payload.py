@@ -12,6 +12,9 @@ from hybrid_rl_ros.data.step import Step
 def step_payload(step: Step, streams: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """One row for each of `streams` (capacity, ...). Raises ValueError naming the array that does not fit."""
     given = {'state': step.observation.state, 'action': step.action}
+    if 'noise' in streams:
+        none = np.full(streams['noise'].shape[1:], np.nan, np.float32)
+        given['noise'] = none if step.noise is None else step.noise
     given |= {f'image_{camera}': image for camera, image in step.observation.images.items()}
     if given.keys() != streams.keys():
         missing, unknown = streams.keys() - given.keys(), given.keys() - streams.keys()
@@ -30,6 +33,7 @@ def _fit(name: str, value: np.ndarray, stream: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(value)
     with np.errstate(over='ignore'):
         numbers = np.ascontiguousarray(value, dtype=stream.dtype)
-    if not np.isfinite(numbers).all():
+    # Most steps begin no chunk and so have no noise.
+    if not np.isfinite(numbers).all() and name != 'noise':
         raise ValueError(f'{name} is not finite: {value}')
     return numbers

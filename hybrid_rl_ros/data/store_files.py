@@ -1,6 +1,6 @@
 """The files of a replay store: a row is written whole or it does not exist.
 
-`specs.json` says what the store holds; each stream (`state.bin`, `action.bin`, `image_<camera>.bin`) is a ring of
+`specs.json` says what the store holds; each stream (`state.bin`, `action.bin`, `image_<camera>.bin` ...) is a ring of
 `capacity` rows, and `rows.bin` has the record that makes a row exist. A row is written in three moves: its old record
 is erased, its payload written, its new record written. Killed between any two of them, the row is empty, and never
 the old record beside new frames. Writes go through pwrite (a full disk is an OSError, not a SIGBUS), reads through
@@ -190,6 +190,8 @@ def _layout(specs: Specs) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
         'state': (numbers, (len(specs.observation.state),)),
         'action': (numbers, (len(specs.action),)),
     }
+    if specs.noise_steps:
+        layout['noise'] = (numbers, (specs.noise_steps, len(specs.action)))
     return layout | {f'image_{image.camera}': (np.dtype('u1'), image.shape) for image in specs.observation.images}
 
 

@@ -41,3 +41,10 @@ class Batch:
             return {name: view[part] for name, view in value.items()} if isinstance(value, dict) else value[part]
 
         return type(self)(**{field.name: cut(getattr(self, field.name)) for field in fields(self)})
+
+
+@dataclass
+class NoiseBatch(Batch):
+    """Beside it noise (B, h * A), which a steered chunk of h actions was decoded from that begins here."""
+
+    noise: Tensor

@@ -14,6 +14,7 @@ from hybrid_rl_ros.learning.feature_cache import FeatureCache
 from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.networks.resnet_weights import load_weights
+from hybrid_rl_ros.learning.policies.gaussian import gaussian
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.policies.shape import shape_of
 
@@ -34,7 +35,7 @@ def clone_behaviour(
     specs, bc = demos.specs.without_state(config.observation.critic_only), config.bc
     shared = len(specs.observation.state)
     policy = Policy.build(specs, shape_of(config, 'bc'), 'bc')
-    network = policy.network.requires_grad_(True)
+    network = gaussian(policy.network).requires_grad_(True)
     if learned is not None:
         network.encoders.load_state_dict(learned.state_dict())
     elif config.encoder.weights is not None and specs.observation.images:

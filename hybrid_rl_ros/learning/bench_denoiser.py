@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
-import tempfile
-import warnings
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 
-from hybrid_rl_ros.learning.engines.onnx_runtime import OPSET, session_options
-from hybrid_rl_ros.learning.networks.denoiser import DdimSampler, MlpDenoiser
+from hybrid_rl_ros.learning.bench_export import AGREEMENT, Exported
+from hybrid_rl_ros.learning.networks.denoiser import MlpDenoiser
+from hybrid_rl_ros.learning.networks.methods import Ddpm, Sampler
 from hybrid_rl_ros.learning.timing import interleaved, percentile_rows
 
 CHUNK, CONDITION = 16 * 4, 7 + 2 * 64
 HIDDEN = [256, 256, 256]
 TRAIN_STEPS = 100
 STEPS = (1, 5, 10)
-AGREEMENT = 1e-4
 
 Sample = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -35,8 +31,8 @@ def denoiser_rows() -> list[dict[str, Any]]:
     condition = rng.uniform(-1, 1, (1, CONDITION)).astype(np.float32)
     rows = []
     for steps in STEPS:
-        sampler = DdimSampler(denoiser, TRAIN_STEPS, steps).eval()
-        ours = exported(sampler, noise, condition)
+        sampler = Sampler(denoiser, Ddpm(TRAIN_STEPS, steps)).eval()
+        ours = Exported(sampler, noise=noise, condition=condition)
         peers: dict[str, Sample] = {'PyTorch eager': eager(sampler)}
         if importlib.util.find_spec('diffusers'):
             peers['diffusers'] = with_diffusers(denoiser, steps)
@@ -47,20 +43,7 @@ def denoiser_rows() -> list[dict[str, Any]]:
     return rows
 
 
-def exported(sampler: DdimSampler, noise: np.ndarray, condition: np.ndarray) -> Sample:
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-        warnings.simplefilter('ignore')
-        path = str(Path(folder) / 'sampler.onnx')
-        example = (torch.from_numpy(noise), torch.from_numpy(condition))
-        names = ['noise', 'condition']
-        torch.onnx.export(
-            sampler, example, path, input_names=names, output_names=['chunk'], opset_version=OPSET, dynamo=False
-        )
-        session = onnxruntime.InferenceSession(path, session_options(), providers=['CPUExecutionProvider'])
-    return lambda n, c: session.run(None, {'noise': n, 'condition': c})[0]
-
-
-def eager(sampler: DdimSampler) -> Sample:
+def eager(sampler: Sampler) -> Sample:
     @torch.inference_mode()
     def sample(noise: np.ndarray, condition: np.ndarray) -> np.ndarray:
         return sampler(torch.from_numpy(noise), torch.from_numpy(condition)).numpy()

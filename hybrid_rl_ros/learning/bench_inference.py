@@ -18,7 +18,9 @@ from hybrid_rl_ros.bench_result import bench_result, bench_row
 from hybrid_rl_ros.config import Config, InferenceConfig
 from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, Observation, ObservationSpec, Specs, VectorSpec
 from hybrid_rl_ros.learning.acting import PolicyActor
+from hybrid_rl_ros.learning.bench_base import base_rows
 from hybrid_rl_ros.learning.bench_denoiser import denoiser_rows
+from hybrid_rl_ros.learning.policies.gaussian import gaussian
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.policies.shape import shape_of
 from hybrid_rl_ros.learning.timing import interleaved, percentile_rows
@@ -36,7 +38,7 @@ class EagerPeer:
     """The same network in plain PyTorch, with everything that does not change computed beforehand."""
 
     def __init__(self, policy: Policy, sampled: bool) -> None:
-        self._network, self._sampled = policy.network, sampled
+        self._network, self._sampled = gaussian(policy.network), sampled
         self._generator = torch.Generator().manual_seed(0)
         state, action = policy.specs.observation.state, policy.specs.action
         self._state_low, self._state_span = state.low, state.high - state.low
@@ -61,6 +63,7 @@ def main() -> None:
             rows += timing_rows(f'{name}, {"sampled" if sampled else "mode"}', policy, observation, sampled)
         rows.append(swap_row(f'{name}, weights swapped', policy))
     rows += denoiser_rows()
+    rows += base_rows(make_specs([]))
     sys.stdout.write(json.dumps(bench_result('inference', rows)) + '\n')
 
 

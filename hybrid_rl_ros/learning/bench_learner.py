@@ -37,7 +37,7 @@ def make_ours(case: Case) -> Callable[[int], None]:
                 'demo_ratio': 0.0,
             },
             'encoder': {'kind': 'resnet10', 'mode': 'end_to_end' if case['observation'] == 'trained' else 'frozen'},
-            'train': {'precision': case['precision'], 'compile': 'on'},
+            'train': {'precision': case['precision'], 'compile': 'auto'},
             'seed': 0,
         }
     )

@@ -14,7 +14,7 @@ from hybrid_rl_ros.learning.agents.base import Metrics
 from hybrid_rl_ros.learning.agents.cal_ql import CalQlAgent, OfflineBatch
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.pretrained import begin_as
-from hybrid_rl_ros.learning.sampler import Source, to_batch
+from hybrid_rl_ros.learning.sampler import Source, drawn_from, to_batch
 
 CHUNK = 10
 
@@ -56,6 +56,8 @@ def learn_offline(
     agent = CalQlAgent(stores[0].specs, config, device)
     begin_as(agent, cloned, config)
     sources = [Source(store, agent.encoders, config, agent.sampling) for store in stores]
+    if agent.lacks_ranges:
+        agent.standardise(drawn_from(sources[0], config.seed, device))
     sampler = OfflineSampler(sources, agent.sampling.discount)
     done = 0
     while done < offline.updates:

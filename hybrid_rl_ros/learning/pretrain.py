@@ -1,5 +1,7 @@
 """`python -m hybrid_rl_ros.learning.pretrain --run DIR --demos DIR`: what is learned before the first step.
 
+With `agent: base` or `agent: dsrl` that is the base policy (pretrain_base.py). Otherwise:
+
 Writes DIR/pretrained/policy.safetensors: the behaviour-cloned policy, whose encoders the agent `sac` freezes. With
 encoder.pretraining: dynamo these are learned before, from what follows what, and the cloned actor stands on them; with
 offline.method: cal_ql it is what offline learning made of that, beside all of its agent, agent.safetensors.
@@ -10,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,14 +24,22 @@ from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
 from hybrid_rl_ros.learning.behaviour_cloning import clone_behaviour
 from hybrid_rl_ros.learning.dynamo import learn_encoders
 from hybrid_rl_ros.learning.offline import learn_offline
+from hybrid_rl_ros.learning.policies.foreign_base import foreign_shape_of
+from hybrid_rl_ros.learning.policies.policy import Policy
+from hybrid_rl_ros.learning.pretrain_base import pretrain_base
 from hybrid_rl_ros.learning.pretrained import save_pretrained
+from hybrid_rl_ros.learning.progress_lines import ProgressLines
 from hybrid_rl_ros.learning.update_loop import resolve_device
 
-REPORT_EVERY_S = 1.0
 
-
-def pretrain(config: Config, specs: Specs, demos_folder: Path, run: Path) -> Path:
+def pretrain(config: Config, specs: Specs, demos_folder: Path | None, run: Path) -> Path:
     """Clone the demonstrations and, if so configured, go on offline; returns the policy's path. Raises UserError."""
+    if config.has_base and config.base.file is not None:
+        seen = specs.without_state(config.observation.critic_only)
+        given = Policy.build(seen, foreign_shape_of(config), 'foreign')
+        return save_pretrained(given, None, run / 'pretrained')
+    if demos_folder is None:
+        raise UserError('pretraining learns from demonstrations: set demos to the folder of some')
     device = resolve_device(config)
     learned, agent = None, None
     with ExitStack() as opened:
@@ -38,10 +47,12 @@ def pretrain(config: Config, specs: Specs, demos_folder: Path, run: Path) -> Pat
             opened.enter_context(_open(folder, specs)) for folder in [demos_folder, *map(Path, config.offline.data)]
         ]
         if config.encoder.pretraining == 'dynamo':
-            learned = learn_encoders(demos, config, device, _ProgressLines('encoders'))
-        policy = clone_behaviour(demos, config, device, _ProgressLines('policy'), learned)
+            learned = learn_encoders(demos, config, device, ProgressLines('encoders'))
+        if config.has_base:
+            return pretrain_base(demos, config, device, run / 'pretrained', learned)
+        policy = clone_behaviour(demos, config, device, ProgressLines('policy'), learned)
         if config.offline.method == 'cal_ql':
-            agent = learn_offline([demos, *others], policy, config, device, _ProgressLines('cal_ql'))
+            agent = learn_offline([demos, *others], policy, config, device, ProgressLines('cal_ql'))
             policy = agent.policy()
     return save_pretrained(policy, agent, run / 'pretrained')
 
@@ -54,22 +65,10 @@ def _open(folder: Path, specs: Specs) -> ReplayStore:
     return store
 
 
-class _ProgressLines:
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._last = 0.0
-
-    def __call__(self, update: int, updates: int, loss: float) -> None:
-        if update == updates or time.monotonic() - self._last > REPORT_EVERY_S:
-            self._last = time.monotonic()
-            sys.stdout.write(f'pretrain: {self._what}, {update}/{updates} updates, loss {loss:.4f}\n')
-            sys.stdout.flush()
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description='Behaviour cloning of demonstrations into a run folder')
     parser.add_argument('--run', type=Path, required=True)
-    parser.add_argument('--demos', type=Path, required=True)
+    parser.add_argument('--demos', type=Path, help='not needed for a base policy that is given')
     arguments = parser.parse_args()
     torch.set_num_threads(min(4, len(os.sched_getaffinity(0))))
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.agents.base import Agent
+from hybrid_rl_ros.learning.agents.dsrl import DsrlAgent
 from hybrid_rl_ros.learning.agents.sac import SacAgent
 from hybrid_rl_ros.learning.checkpoint import load_tensors, save_tensors
 from hybrid_rl_ros.learning.networks.resnet_weights import load_weights
@@ -54,6 +55,11 @@ def begin_as(agent: Agent, cloned: Policy | None, config: Config) -> None:
 
     Where no encoders were cloned they begin with encoder.weights.
     """
+    if isinstance(agent, DsrlAgent):
+        if cloned is None:
+            raise UserError('agent dsrl steers a base policy: set demos, or put one into <run>/pretrained')
+        agent.use_base(cloned)
+        return
     if agent.encoders.width and cloned is not None and config.encoder.pretraining != 'none':
         agent.use_encoders(cloned.network.encoders)
     elif agent.encoders.width and config.encoder.weights is not None:

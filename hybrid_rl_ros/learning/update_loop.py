@@ -24,6 +24,7 @@ from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.agents.base import Metrics
 from hybrid_rl_ros.learning.agents.choice import make_agent
+from hybrid_rl_ros.learning.agents.sac import SacAgent
 from hybrid_rl_ros.learning.checkpoint import load_newest_checkpoint, save_checkpoint
 from hybrid_rl_ros.learning.health import Health
 from hybrid_rl_ros.learning.measures import dead_unit_fraction, intervention_rate
@@ -31,7 +32,7 @@ from hybrid_rl_ros.learning.networks.value import ValueNetwork
 from hybrid_rl_ros.learning.out_of_memory import batch_that_fits, is_out_of_memory
 from hybrid_rl_ros.learning.policies.policy import write_atomically
 from hybrid_rl_ros.learning.pretrained import begin_pretrained
-from hybrid_rl_ros.learning.sampler import Source, SymmetricSampler
+from hybrid_rl_ros.learning.sampler import Source, SymmetricSampler, drawn_from
 
 IDLE_POLL_S = 0.02
 MEASURE_EVERY_STEPS = 20
@@ -86,6 +87,8 @@ class UpdateLoop:
         sampling = self.agent.sampling
         self._online = Source(store, self.agent.encoders, config, sampling)
         self._demos = Source(demos, self.agent.encoders, config, sampling) if demos else None
+        if self._demos and isinstance(self.agent, SacAgent) and self.agent.lacks_ranges:
+            self.agent.standardise(drawn_from(self._demos, config.seed, self._device))
         self._sampler = self._sampler_of(sampling.batch)
         self._health = Health(self.agent, config)
         self._rng = np.random.default_rng(config.seed)
@@ -142,11 +145,17 @@ class UpdateLoop:
         return Job(
             before_sequence=self._scheduled,
             env_steps=steps,
-            updates=self.agent.sampling.updates_per_step if learning else 0,
+            updates=self._updates_owed(steps) if learning else 0,
             publish=learning and (steps - self._config.warm_up_steps) % train.publish_every_steps == 0,
             checkpoint=completes and steps % train.checkpoint_every_steps == 0,
             measure=learning and steps % MEASURE_EVERY_STEPS == 0,
         )
+
+    def _updates_owed(self, steps: int) -> int:
+        """To the step that made them so many."""
+        sampling = self.agent.sampling
+        first = sampling.first_updates if steps == max(1, self._config.warm_up_steps) else 0
+        return first + sampling.updates_per_step
 
     def _run(self) -> None:
         try:
@@ -167,6 +176,7 @@ class UpdateLoop:
             except queue.Empty:
                 pass
             owed = (self.env_steps - self._config.warm_up_steps) * ratio - self.updates
+            owed += self.agent.sampling.first_updates
             # A small ring may just have dropped its only whole episode.
             some = self._store.transitions > 0
             if some and self.env_steps >= max(1, self._config.warm_up_steps) and owed >= ratio:

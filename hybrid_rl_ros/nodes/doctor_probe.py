@@ -20,7 +20,7 @@ from geometry_msgs.msg import WrenchStamped
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import RobotConfig, load_robot
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument('--robot', help='name or file; without it only ROS itself is looked at')
     parser.add_argument('--cameras', nargs='*', default=[], help='whose <name>/image_raw a driver should publish')
     parser.add_argument('--namespace', default='')
+    parser.add_argument('--simulation', action='store_true', help='of the robot; its stamps are not of this clock')
     parser.add_argument('--seconds', type=float, default=2.0, help='how long rates are measured')
     options = parser.parse_args()
     segments_before = _segments()
@@ -52,18 +53,22 @@ def main() -> None:
             ),
         }
         if options.robot:
-            facts |= robot_facts(node, load_robot(options.robot), options.cameras, options.seconds)
+            facts |= robot_facts(node, load_robot(options.robot), options.cameras, options.seconds, options.simulation)
     finally:
         rclpy.try_shutdown()
     sys.stdout.write(json.dumps(facts) + '\n')
 
 
-def robot_facts(node: Node, robot: RobotConfig, cameras: list[str], seconds: float) -> dict[str, Any]:
+def robot_facts(
+    node: Node, robot: RobotConfig, cameras: list[str], seconds: float, simulation: bool = False
+) -> dict[str, Any]:
     """Who is on the robot's and cameras' topics, what arrives there within `seconds`, whether the driver is ready."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     joints = _Arrivals(node, JointState, robot.joint_state_topic)
     wrench = _Arrivals(node, WrenchStamped, robot.wrench_topic) if robot.wrench_topic else None
+    task = _Arrivals(node, JointState, 'task_state') if simulation else None
+    infos = {camera: _Arrivals(node, CameraInfo, f'{camera}/camera_info') for camera in cameras if simulation}
     images = {camera: _Arrivals(node, Image, f'{camera}/image_raw') for camera in cameras}
     driver, driver_error = None, ''
     try:
@@ -73,11 +78,14 @@ def robot_facts(node: Node, robot: RobotConfig, cameras: list[str], seconds: flo
 
     # Who else is there shows only after discovery, and a second commander must not be missed.
     _spin(executor, DISCOVERY_S)
-    for arrivals in (joints, wrench, *images.values()):
+    for arrivals in (joints, wrench, task, *images.values(), *infos.values()):
         if arrivals is not None:
             arrivals.restart()
     _spin(executor, seconds)
     return {
+        'task': {**task.facts(), 'names': _last(task, lambda m: list(m.name))} if task else None,
+        'reset_served': _serves(node, 'sim/reset') if simulation else None,
+        'infos': {camera: {**arrivals.facts(), **_info_facts(arrivals)} for camera, arrivals in infos.items()},
         'joint_states': {**joints.facts(), **_joint_facts(robot, [m for _, m in joints.messages])},
         'wrench': {**wrench.facts(), 'frame': _last(wrench, lambda m: m.header.frame_id)} if wrench else None,
         'cameras': {camera: {**arrivals.facts(), **_image_facts(arrivals)} for camera, arrivals in images.items()},
@@ -102,9 +110,14 @@ class _Arrivals:
 
     def facts(self) -> dict[str, Any]:
         times = [at for at, _ in self.messages]
-        rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
+        stamps = [stamp_ns(message.header.stamp) * 1e-9 for _, message in self.messages]
         publishers = self._node.get_publishers_info_by_topic(self._topic)
-        return {'received': len(times), 'rate_hz': rate, 'publishers': [end.node_name for end in publishers]}
+        rates = {'rate_hz': _rate(times), 'stamped_hz': _rate(stamps)}
+        return {'received': len(times), **rates, 'publishers': [end.node_name for end in publishers]}
+
+
+def _rate(times: list[float]) -> float:
+    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
 
 
 def _last(arrivals: _Arrivals, what: Callable[[Any], Any]) -> Any:
@@ -116,7 +129,12 @@ def _image_facts(arrivals: _Arrivals) -> dict[str, Any]:
         'encoding': _last(arrivals, lambda m: m.encoding),
         'readable': _last(arrivals, lambda m: is_readable(m.encoding)),
         'size': _last(arrivals, lambda m: f'{m.width}x{m.height}'),
+        'frame': _last(arrivals, lambda m: m.header.frame_id),
     }
+
+
+def _info_facts(arrivals: _Arrivals) -> dict[str, Any]:
+    return {'frame': _last(arrivals, lambda m: m.header.frame_id), 'matrix': _last(arrivals, lambda m: m.k.tolist())}
 
 
 def _joint_facts(robot: RobotConfig, messages: list[JointState]) -> dict[str, Any]:
@@ -128,6 +146,7 @@ def _joint_facts(robot: RobotConfig, messages: list[JointState]) -> dict[str, An
     ages = [time.time() - stamp_ns(m.header.stamp) * 1e-9 for m in messages[-1:] if stamp_ns(m.header.stamp)]
     return {
         'names': list(latest),
+        'positions': {name: value for name, value in latest.items() if np.isfinite(value)},
         'not_finite': [name for name in wanted if name in latest and not np.isfinite(latest[name])],
         'age_s': ages[0] if ages else None,
     }
@@ -148,10 +167,13 @@ def _server(node: Node, robot: RobotConfig) -> dict[str, Any]:
     if robot.gripper.type not in actions:
         return {}
     service = f'{str(robot.gripper.topic).rstrip("/")}{actions[robot.gripper.type]}/_action/send_goal'
+    return {'action_served': _serves(node, service)}
+
+
+def _serves(node: Node, service: str) -> bool:
     # By node, because the list of all services has those that only a client waits for.
     everyone = [node.get_service_names_and_types_by_node(*where) for where in node.get_node_names_and_namespaces()]
-    served = {name for services in everyone for name, _ in services}
-    return {'action_served': node.resolve_service_name(service) in served}
+    return node.resolve_service_name(service) in {name for services in everyone for name, _ in services}
 
 
 def _spin(executor: SingleThreadedExecutor, seconds: float) -> None:

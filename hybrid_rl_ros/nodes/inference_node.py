@@ -13,11 +13,14 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import UInt8MultiArray, UInt32
 
 from hybrid_rl_ros.data.specs import Observation
+from hybrid_rl_ros.data.step_assembler import noise_names
 from hybrid_rl_ros.errors import UserError
-from hybrid_rl_ros.learning.acting import PolicyActor, WarmUp
+from hybrid_rl_ros.learning.acting import Moment, PolicyActor, WarmUp
 from hybrid_rl_ros.learning.episode_start import EpisodeStart
-from hybrid_rl_ros.learning.policies.chunk_executor import ChunkExecutor
-from hybrid_rl_ros.learning.policies.shape import shape_of
+from hybrid_rl_ros.learning.policies.history import History
+from hybrid_rl_ros.learning.policies.kinds import shape_of_agent
+from hybrid_rl_ros.learning.policies.network import Plan
+from hybrid_rl_ros.learning.policies.planner import Planner
 from hybrid_rl_ros.ros.messages import NS_PER_S, pick, read_image, read_named_vector, write_named_vector
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.observation_subscriber import ObservationSubscriber
@@ -50,19 +53,29 @@ class InferenceNode(GraphNode):
         self._policy_specs = self.specs.without_state(self.config.observation.critic_only)
         self._action_names = self.specs.action.names
         self._state_names = self._policy_specs.observation.state.names
-        self._chunks = ChunkExecutor(round(self.config.control_period_s * NS_PER_S))
+        self._period = round(self.config.control_period_s * NS_PER_S)
+        self._steps_per_plan = self.config.steps_per_plan
+        # In lock-step nothing passes while a plan is made.
+        ahead = self._steps_per_plan > 1 and not self.lockstep
+        self._planner = Planner(self._period, self._steps_per_plan, ahead, self.config.base.blend)
+        seen = self.config.states_seen
+        self._history = History(seen) if seen > 1 else None
         self._last_action_s: float | None = None
-        self._episode = -1.0
+        self._episode = self._planned_in = -1.0
+        # What is planned in one stretch follows upon what was planned in it before: an episode, or less.
+        self._stretch = 0
         self._start = EpisodeStart(self.lockstep)
         self._act = self._make_source()
         # The task stream is for experts, and says when an episode began; a policy is given the specs' state and images.
         streams = ['task', 'state', *(f'image/{image.camera}' for image in self.specs.observation.images)]
         self._observations = ObservationSubscriber(self, streams, self._on_observation)
-        self.create_subscription(DiagnosticArray, 'episode', lambda _: self._chunks.clear(), LATCHED)
+        if not self.lockstep:
+            # In lock-step observations tell of a new episode; when this does is no part of what is repeated.
+            self.create_subscription(DiagnosticArray, 'episode', lambda _: self._forget(), LATCHED)
         self.create_subscription(DiagnosticArray, 'safety/state', self._on_safety_state, LATCHED)
 
-    def _make_source(self) -> Callable[[dict[str, Any]], np.ndarray]:
-        """What turns the messages of one observation into a chunk of actions (h, A)."""
+    def _make_source(self) -> Callable[[dict[str, Any], np.ndarray, Moment], Plan]:
+        """What turns the messages of one observation into a plan."""
         config = self.config
         if self._source == 'expert':
             self._expert = make_expert(
@@ -70,7 +83,10 @@ class InferenceNode(GraphNode):
             )
             return self._act_expert
         self._actor = PolicyActor(
-            self._policy_specs, config.inference, config.seed, deterministic=self._source == 'file'
+            self._policy_specs,
+            config.inference,
+            config.seed,
+            deterministic=self._source == 'file' and not config.evaluates_sampled,
         )
         if self._source == 'file':
             path = self.run_dir / 'policy.safetensors'
@@ -80,7 +96,7 @@ class InferenceNode(GraphNode):
                 raise UserError(f'{path}: no policy to run ({error.strerror}); train first') from None
             self.status.values['weights_sha256'] = self._actor.weights_sha256
         else:
-            self._actor.prepare(shape_of(config, config.agent))
+            self._actor.prepare(shape_of_agent(config), config.agent)
             pretrained = self.run_dir / 'pretrained' / 'policy.safetensors'
             noise, sampled = config.train.warm_up_noise, config.starts_pretrained
             self._warm_up = WarmUp(self._policy_specs, pretrained, noise, config.seed, sampled)
@@ -89,22 +105,46 @@ class InferenceNode(GraphNode):
         return self._act_policy
 
     def _on_observation(self, stamp: int, messages: dict[str, Any]) -> None:
-        began = time.monotonic()
-        chunk = self._act(messages)
-        self.status.time_ms('inference', (time.monotonic() - began) * 1e3)
-        self._chunks.offer(chunk, stamp)
-        # What was seen is not of the future, whatever another machine's clock says.
-        now = stamp if self.lockstep else max(stamp, self.get_clock().now().nanoseconds)
-        action = self._chunks.action(now)
-        self.status.counters['dropped_actions'] = self._chunks.dropped
-        self.status.counters['underruns'] = self._chunks.underruns
+        begins = self._begins_episode(messages)
+        state = pick(read_named_vector(messages['state']), self._state_names).astype(np.float32)
+        states = self._history.add(state, begins) if self._history else state
+        self._stretch += begins
+        moment = Moment(self._stretch, round(stamp / self._period))
+        action, noise = self._planner.action(
+            lambda: self._act(messages, states, moment),
+            stamp,
+            lambda: self._now(stamp),
+            anew=begins and self._steps_per_plan > 1,
+        )
+        if self._planner.inference_ms is not None:
+            self.status.time_ms('inference', self._planner.inference_ms)
+            self._planner.inference_ms = None
+        self.status.counters['dropped_actions'] = self._planner.chunks.dropped
+        self.status.counters['underruns'] = self._planner.chunks.underruns
         if action is None:
             return
         named = dict(zip(self._action_names, action.tolist()))
+        if noise is not None:
+            # Beside the first action that was made from it.
+            named |= dict(zip(noise_names(self._action_names, len(noise)), noise.ravel().tolist()))
         self._action.publish(write_named_vector(named, stamp, self.robot.base_frame))
         self.status.count('actions')
         if not self.lockstep:
-            self._time(now - stamp)
+            self._time(max(0, self.get_clock().now().nanoseconds - stamp))
+
+    def _now(self, stamp: int) -> int:
+        """The time whose action is due at the observation of `stamp`."""
+        if self.lockstep:
+            return stamp
+        # What was seen is not of the future, whatever another machine's clock says.
+        now = max(stamp, self.get_clock().now().nanoseconds)
+        # Observations do not come on the dot: in the middle of its slot, one that is early finds its own action.
+        return now if self._steps_per_plan == 1 else now + self._period // 2
+
+    def _begins_episode(self, messages: dict[str, Any]) -> bool:
+        """Whether a simulation was reset since the last plan; on a real arm the topic `episode` says so."""
+        before, self._planned_in = self._planned_in, read_named_vector(messages['task']).get('resets', -1.0)
+        return before != self._planned_in
 
     def _time(self, age: int) -> None:
         now_s = time.monotonic()
@@ -113,36 +153,43 @@ class InferenceNode(GraphNode):
         self._last_action_s = now_s
         self.status.time_ms('observation_age', age * 1e-6)
 
-    def _act_policy(self, messages: dict[str, Any]) -> np.ndarray:
-        state = pick(read_named_vector(messages['state']), self._state_names).astype(np.float32)
+    def _act_policy(self, messages: dict[str, Any], states: np.ndarray, moment: Moment) -> Plan:
         images = {
             stream.removeprefix('image/'): read_image(message)
             for stream, message in messages.items()
             if stream.startswith('image/')
         }
-        observation = Observation(state, images)
-        start = self._start.of(state, read_named_vector(messages['task']))
+        observation = Observation(states, images)
+        start = self._start.of(np.atleast_2d(states)[-1], read_named_vector(messages['task']))
         if self._actor.has_policy:
-            return self._actor.act(observation, start)
-        return self._warm_up.act(observation, start)[None]
+            return self._actor.plan(observation, start, moment)
+        return self._warm_up.plan(observation, start)
 
-    def _act_expert(self, messages: dict[str, Any]) -> np.ndarray:
+    def _act_expert(self, messages: dict[str, Any], *_: object) -> Plan:
         task = read_named_vector(messages['task'])
         if task['resets'] != self._episode:
             self._episode = task['resets']
             self._expert.reset()
-        return self._expert.act(task)[None]
+        return Plan(self._expert.act(task)[None])
 
     def _on_safety_state(self, message: DiagnosticArray) -> None:
         mode = message.status[0].message
         self._start.arm_acts = mode.startswith(('policy', 'teleop'))
-        if not mode.startswith('policy'):
-            self._chunks.clear()
+        if not mode.startswith('policy') and not self.lockstep:
+            self._forget()
+
+    def _forget(self) -> None:
+        """What was planned, and what was seen before: the arm has been elsewhere, or will be."""
+        self._planner.forget()
+        self._stretch += 1
+        if self._history:
+            self._history.clear()
 
     def _on_weights(self, message: UInt8MultiArray) -> None:
-        # Callbacks run one at a time, so weights are only ever swapped between two ticks.
+        # Never in the middle of a plan: callbacks run one at a time, and a plan made in a thread holds the lock.
         try:
-            self._actor.use(bytes(message.data), 'policy/weights')
+            with self._planner.lock:
+                self._actor.use(bytes(message.data), 'policy/weights')
         except UserError as error:
             self.status.count('rejected_weights')
             self.get_logger().warning(f'keeping the previous weights: {error}')

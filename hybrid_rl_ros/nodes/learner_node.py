@@ -28,7 +28,8 @@ class LearnerNode(GraphNode):
 
     Lock-step: publishes learner/step for a stamp once the updates of the step before are done and inference_node has
     taken the weights that they published, so that the simulation never runs more than one step ahead of the learner.
-    Ends the run, with exit status 0, at the first episode's end after train.env_steps.
+    Ends the run, with exit status 0, at the first episode's end after train.env_steps, or with the last of
+    train.episodes.
     """
 
     consumers = {'policy/weights': ('inference_node',), 'learner/step': ('sim_node',)}
@@ -89,8 +90,9 @@ class LearnerNode(GraphNode):
         if step is not None:
             self._store.append(step)
             self._loop.schedule()
-            self.status.values.update(env_steps=self._loop.env_steps, transitions=self._store.transitions)
-            if step.ends_episode and self._loop.env_steps >= self.config.train.env_steps:
+            env_steps, episodes = self._loop.env_steps, step.episode + step.ends_episode
+            self.status.values.update(env_steps=env_steps, episodes=episodes, transitions=self._store.transitions)
+            if step.ends_episode and self.config.is_trained(env_steps, episodes):
                 self.finish()
                 return
         self._answer()

@@ -29,7 +29,6 @@ from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import BURST, SENSOR, STEP
 
 MIN_REPEATS = 5
-MOST_LEAD_S = 0.05
 STEP_CONSUMERS = ('inference_node', 'learner_node', 'recorder_node', 'bag_node')
 
 
@@ -157,7 +156,7 @@ class ObservationNode(GraphNode):
             if age_s > self.config.observation.max_age_s:
                 self.status.count('stale_ticks')
                 return f'the stamps of {topic} are too old; does its driver run, with this clock?'
-            if age_s < -MOST_LEAD_S:
+            if age_s < -self.config.max_lead_s:
                 self.status.count('future_ticks')
                 return f'the stamps of {topic} are in the future; set the clocks of both machines'
         return ''

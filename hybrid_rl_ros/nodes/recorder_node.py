@@ -43,6 +43,8 @@ class RecorderNode(GraphNode):
         self._env_steps: int = max(counted, _transitions_held(self.run_dir / 'replay'))
         self._began = time.monotonic() - (earlier[-1]['wall_s'] if earlier else 0.0)
         self._file = open_json_lines(path)
+        self._last: float | None = None
+        self._told = -1.0
         self._finished = 0
         self._store = self._open_store() if self.role != 'train' else None
         # Where each kept episode ends; what was there before is never taken back.
@@ -97,6 +99,12 @@ class RecorderNode(GraphNode):
                 self.status.count('discarded_episodes')
         self._finished += keep if self.role == 'record' else 1
         if self._episodes and self._finished >= self._episodes:
+            self._last = self._episode
+            self._finish_if_told()
+
+    def _finish_if_told(self) -> None:
+        """Done, once the last episode's line is written too: it comes by another topic, before or after its step."""
+        if self._last is not None and self._told >= self._last:
             self.finish()
 
     def _on_discard_last(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -129,6 +137,8 @@ class RecorderNode(GraphNode):
             'interventions': self._interventions,
         }
         self._file.write(json.dumps(line) + '\n')
+        self._told = float(line['episode'])
+        self._finish_if_told()
 
 
 def _transitions_held(folder: Path) -> int:

@@ -17,7 +17,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
-from hybrid_rl_ros.control.action_check import ActionCheck
+from hybrid_rl_ros.control.action_check import EXTRA, ActionCheck
 from hybrid_rl_ros.control.arm_motion import ArmMotion
 from hybrid_rl_ros.control.gate import SOURCES, Gate
 from hybrid_rl_ros.control.motion_filter import Push
@@ -64,7 +64,7 @@ class SafetyNode(GraphNode):
         self._motion: ArmMotion | None = None
         if not self._direct:
             topics = [robot.command.topic, robot.gripper.topic]
-            self.consumers = {**self.consumers, **{topic: ('sim_node',) for topic in topics if topic}}
+            self.consumers = {**self.consumers, **{topic: ('sim_node', 'gazebo_node') for topic in topics if topic}}
             self._motion = ArmMotion(self.config, robot)
             self._arm = make_arm_commander(self, robot)
             self._gripper = make_gripper_commander(self, robot, self.config.control_period_s)
@@ -72,7 +72,8 @@ class SafetyNode(GraphNode):
         self._state = self.create_publisher(DiagnosticArray, 'safety/state', LATCHED)
         self._driver = DriverStates(self, robot)
         self._driver_was_ready = False
-        self._check = ActionCheck(self.specs.action.names, robot.base_frame, safety.max_action_age_s)
+        lead_s = self.config.max_lead_s
+        self._check = ActionCheck(self.specs.action.names, robot.base_frame, safety.max_action_age_s, lead_s)
         self._wrench = WrenchWatch(robot, safety.wrench_timeout_s)
         # One voice each: who may act, what the episode is, and what the robot is told.
         self._watched = [f'action/{source}' for source in SOURCES] + ['reward', 'estop']
@@ -123,7 +124,7 @@ class SafetyNode(GraphNode):
         stamp = stamp_ns(message.header.stamp)
         try:
             values = read_named_vector(message)
-            released = stream == 'teleop' and not values
+            released = stream in ('teleop', 'reset') and not values
             if stream in SOURCES and not released:
                 now = None if self.lockstep else self.get_clock().now().nanoseconds
                 self._check.require_fit(stream, values, stamp, message.header.frame_id, now)
@@ -140,7 +141,7 @@ class SafetyNode(GraphNode):
         elif stream == 'reward':
             self._on_running(values['running'] > 0.5)
         elif released:
-            self._on_release(stamp)
+            self._on_release(stream, stamp)
         else:
             self._on_action(stream, stamp, values)
 
@@ -189,7 +190,9 @@ class SafetyNode(GraphNode):
             # The step is taken already: when a person closes the clutch late in it, theirs is the next.
             return
         if admitted:
-            self._report(stamp, self._execute(stamp, pick(action, self.specs.action.names)), source)
+            # What the policy made its action from belongs to what was executed.
+            noise = {name: value for name, value in action.items() if name.startswith(EXTRA)}
+            self._report(stamp, self._execute(stamp, pick(action, self.specs.action.names)) | noise, source)
         elif self._gate.mode in SOURCES:
             # Somebody else steers. Should they hand back at this very stamp, this is what is done.
             self._passed_over = (stamp, action)
@@ -197,9 +200,9 @@ class SafetyNode(GraphNode):
             self._report_hold(stamp)
         self._publish_state()
 
-    def _on_release(self, stamp: int) -> None:
-        """The person does not steer at this stamp: hand back, at once if the policy has spoken already."""
-        self._gate.release('teleop')
+    def _on_release(self, source: str, stamp: int) -> None:
+        """A person, or a reset, does not steer at this stamp: hand back, at once if the policy has spoken already."""
+        self._gate.release(source)
         if self._passed_over is not None and self._passed_over[0] == stamp:
             self._on_action('policy', *self._passed_over)
         elif 'inference_node' not in self.peers:
@@ -264,7 +267,7 @@ class SafetyNode(GraphNode):
         """See ArmCommander.send: a simulation drops commands from before its reset, a real arm takes them at once."""
         if self.lockstep:
             return step_stamp
-        return self.get_clock().now().nanoseconds if self.config.sim else 0
+        return self.get_clock().now().nanoseconds if self.config.sim and not self.config.in_gazebo else 0
 
     def _check_surroundings(self) -> None:
         for topic in self._watched:

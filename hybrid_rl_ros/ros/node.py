@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import difflib
+import faulthandler
 import gc
 import os
 import signal
@@ -37,6 +38,8 @@ from hybrid_rl_ros.ros.status import Status, process_age_s
 SPIN_S = 0.05
 # Services and slow timers of a node that ticks.
 HOUSEKEEPING_S = 0.05
+# The same of a node on simulated time, whose clock is one of the messages.
+SIM_TIME_HOUSEKEEPING_S = 0.01
 STATUS_PERIOD_S = 0.5
 STOCK_PERIOD_S = 2.0
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -283,6 +286,8 @@ def _spin(node: GraphNode, stop: threading.Event) -> None:
     executor = QuietExecutor()
     executor.add_node(node)
     paced: PacedLoop | None = None
+    sim_time = node.get_parameter('use_sim_time').value
+    housekeeping_s = SIM_TIME_HOUSEKEEPING_S if sim_time else HOUSEKEEPING_S
     ticks = 0
     while not stop.is_set() and node.exit_code is None:
         _raise(node.failure)
@@ -294,7 +299,7 @@ def _spin(node: GraphNode, stop: threading.Event) -> None:
             paced = PacedLoop(node.tick, node.tick_s)
         paced.step()
         ticks += 1
-        if ticks * node.tick_s >= HOUSEKEEPING_S:
+        if ticks * node.tick_s >= housekeeping_s:
             ticks = 0
             executor.spin_ready()
 
@@ -336,8 +341,8 @@ def _die_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(PARENT_POLL_S)
+        # Its own thread, without Python's lock: whatever is stuck, the process goes, and its log says where it stood.
+        faulthandler.dump_traceback_later(STUCK_AFTER_S, exit=True)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(STUCK_AFTER_S)
-        os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -10,8 +10,9 @@ import numpy as np
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import RobotConfig
 from hybrid_rl_ros.sim.backend import JointReading, NamedVector
+from hybrid_rl_ros.sim.layout import CAMERAS, FLANGE, camera_views
 from hybrid_rl_ros.sim.rendering import SceneRenderer
-from hybrid_rl_ros.sim.scene import CAMERAS, FLANGE, build_scene
+from hybrid_rl_ros.sim.scene import build_scene
 from hybrid_rl_ros.sim.setpoints import SetPoints
 from hybrid_rl_ros.sim.tasks import Task
 
@@ -54,8 +55,8 @@ class ArmSimulation:
         model, data = self._model, self._data
         mujoco.mj_resetData(model, data)
         self._set_home()
-        offset = np.array(self._task.start_offset_m)
-        self._move_tool_to(self._home_tool[0] + rng.uniform(-offset, offset))
+        middle, offset = self._home_tool[0] + self._task.start_shift_m, np.array(self._task.start_offset_m)
+        self._move_tool_to(middle + rng.uniform(-offset, offset))
         self._task.reset(model, data, rng)
         self._setpoints.start_at(data.qpos[self._qpos])
         data.ctrl[:] = self._setpoints.position
@@ -136,9 +137,7 @@ class ArmSimulation:
         return self._renderer.render(self._model, self._data, camera)
 
     def camera_matrix(self, camera: str) -> np.ndarray:
-        height, width = self.cameras[camera]
-        focal = height / 2.0 / math.tan(math.radians(self._model.camera(camera).fovy[0]) / 2.0)
-        return np.array([[focal, 0.0, (width - 1) / 2.0], [0.0, focal, (height - 1) / 2.0], [0.0, 0.0, 1.0]])
+        return camera_views(self._robot)[camera].matrix(*self.cameras[camera])
 
     def close(self) -> None:
         if self._renderer is not None:

@@ -145,11 +145,37 @@ class PegInsertExpert(Expert):
         return np.array([*line, tool[2] - height + self.CLEAR_M]), CLOSED
 
 
+class DetourExpert(Expert):
+    """Up to the post, past it by a side that is drawn for every episode, and on to the target."""
+
+    BEFORE_M = 0.16  # from the post's middle, where it turns aside
+    IN_LINE_M = 0.04
+    ASIDE_M = 0.11
+    PASSED_M = -0.01  # along y: from here on it is straight to the target
+
+    def __init__(self, noise: float, seed: int, max_step_m: float, gripper: bool) -> None:
+        super().__init__(noise, seed, max_step_m, gripper)
+        self.reset()
+
+    def reset(self) -> None:
+        self._side = float(self._rng.choice([-1.0, 1.0]))
+
+    def _plan(self, state: NamedVector, tool: np.ndarray) -> tuple[np.ndarray, float]:
+        target = _point(state, 'target')
+        x, y = tool[0] - state['post.x'], tool[1] - state['post.y']
+        if y > self.PASSED_M:
+            return target, CLOSED
+        if y < -self.BEFORE_M and abs(x) < self.IN_LINE_M:
+            return np.array([tool[0], state['post.y'], target[2]]), CLOSED
+        return np.array([state['post.x'] + self._side * self.ASIDE_M, state['post.y'], target[2]]), CLOSED
+
+
 EXPERTS: dict[str, type[Expert]] = {
     'reach': ReachExpert,
     'push': PushExpert,
     'lift': LiftExpert,
     'peg_insert': PegInsertExpert,
+    'detour': DetourExpert,
 }
 
 

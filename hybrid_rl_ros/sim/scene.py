@@ -10,11 +10,21 @@ import numpy as np
 
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import RobotConfig, urdf_path
+from hybrid_rl_ros.sim.layout import (
+    FLANGE,
+    FLOOR_RGBA,
+    FLOOR_Z_M,
+    LAMP_AT_M,
+    LAMP_DIRECTION,
+    TABLE_AT_M,
+    TABLE_FRICTION,
+    TABLE_RGBA,
+    TABLE_SIZE_M,
+    camera_views,
+)
 from hybrid_rl_ros.sim.tasks import OBJECT_CONTACT, Task
 
 TIMESTEP_S = 0.002
-FLANGE = 'flange'
-CAMERAS = ('front', 'wrist')
 
 # The inertia of the geared motors as the joint sees it: it sets how stiff a joint can be held at this time step.
 ARM_ARMATURE_KG_M2 = 0.1
@@ -122,18 +132,18 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     spec.worldbody.add_geom(
         name='table',
         type=mujoco.mjtGeom.mjGEOM_BOX,
-        pos=[0.35, 0, -0.02],
-        size=[0.55, 0.6, 0.02],
-        rgba=(0.80, 0.74, 0.64, 1.0),
-        friction=[0.5, 0.005, 0.0001],
+        pos=TABLE_AT_M,
+        size=[side / 2.0 for side in TABLE_SIZE_M],
+        rgba=TABLE_RGBA,
+        friction=[TABLE_FRICTION, 0.005, 0.0001],
         **OBJECT_CONTACT,
     )
     spec.worldbody.add_geom(
         name='floor',
         type=mujoco.mjtGeom.mjGEOM_PLANE,
-        pos=[0, 0, -0.7],
+        pos=[0, 0, FLOOR_Z_M],
         size=[0, 0, 0.1],
-        rgba=(0.35, 0.38, 0.42, 1.0),
+        rgba=FLOOR_RGBA,
         **OBJECT_CONTACT,
     )
     # What policies look at is small: fewer facets and samples cost nothing to see and a third of the time to draw.
@@ -142,7 +152,7 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     spec.visual.headlight.ambient = [0.45, 0.45, 0.45]
     spec.visual.headlight.diffuse = [0.35, 0.35, 0.35]
     spec.visual.headlight.specular = [0.0, 0.0, 0.0]
-    light = spec.worldbody.add_light(name='lamp', pos=[0.6, 0.4, 1.5], dir=[-0.25, -0.25, -1.0])
+    light = spec.worldbody.add_light(name='lamp', pos=LAMP_AT_M, dir=LAMP_DIRECTION)
     light.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
     light.diffuse = [0.5, 0.5, 0.5]
     light.specular = [0.1, 0.1, 0.1]
@@ -150,25 +160,11 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
 
 
 def _add_cameras(spec: mujoco.MjSpec, robot: RobotConfig) -> None:
-    middle = (np.array(robot.limits.workspace_low_m) + np.array(robot.limits.workspace_high_m)) / 2.0
-    eye = np.array([middle[0] + 0.60, middle[1], 0.42])
-    at = np.array([middle[0], middle[1], 0.12])
-    spec.worldbody.add_camera(name='front', pos=eye, quat=_look_at(eye, at, np.array([0.0, 0.0, 1.0])), fovy=42.0)
-    # In the tool frame (z out of the gripper): beside the hand, looking past the fingertips.
-    eye = np.array([-0.10, 0.0, -0.06])
-    at = np.array([-0.03, 0.0, 0.03])
-    wrist = spec.body(robot.tool_frame)
-    wrist.add_camera(name='wrist', pos=eye, quat=_look_at(eye, at, np.array([1.0, 0.0, 0.0])), fovy=85.0)
-
-
-def _look_at(eye: np.ndarray, at: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """Quaternion (w, x, y, z) of a camera at `eye` that looks (along its -z) at `at`, with `up` upwards."""
-    back = (eye - at) / np.linalg.norm(eye - at)
-    right = np.cross(up, back)
-    right /= np.linalg.norm(right)
-    quaternion = np.zeros(4)
-    mujoco.mju_mat2Quat(quaternion, np.stack([right, np.cross(back, right), back], axis=1).ravel())
-    return quaternion
+    for name, view in camera_views(robot).items():
+        quaternion = np.zeros(4)
+        mujoco.mju_mat2Quat(quaternion, view.axes.ravel())
+        body = spec.worldbody if view.frame == robot.base_frame else spec.body(view.frame)
+        body.add_camera(name=name, pos=view.eye_m, quat=quaternion, fovy=view.fovy_deg)
 
 
 def _tune_actuators(model: mujoco.MjModel, robot: RobotConfig) -> None:

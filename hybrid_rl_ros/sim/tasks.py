@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-import mujoco
 import numpy as np
 
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import RobotConfig
 from hybrid_rl_ros.sim.backend import NamedVector
 
+if TYPE_CHECKING:
+    # Only what builds MuJoCo's scene needs it; Gazebo judges and draws starts by this module without it.
+    import mujoco
+
+# Where an object stands: x, y, z in m and its turn about z in rad.
+Placement = tuple[float, float, float, float]
+
 REACH_TOLERANCE_M = 0.025
 PUSH_TOLERANCE_M = 0.03
 LIFT_HEIGHT_M = 0.08
 INSERTION_DEPTH_M = 0.02
+POST_RADIUS_M = 0.04
+POST_HEIGHT_M = 0.20
+FINGERS_REACH_M = 0.01  # beside the tool's point: nearer to the post than this they touch it
 OUT_OF_REACH_M = 0.05
 
 LIFT_CUBE_M = 0.04
+LIFT_CUBE_KG = 0.1
 PUSH_CUBE_M = 0.05
+PUSH_CUBE_KG = 0.15
+CUBE_FRICTION = 0.5
+TARGET_RADIUS_M = 0.02
+GOAL_HALF_THICKNESS_M = 0.0005
+PEG_KG = 0.05
+PEG_LENGTH_M = 0.07
+PEG_FRICTION = 0.3
 PEG_WIDTH_M = 0.02
 PEG_BELOW_TOOL_M = 0.05
 HOLE_CLEARANCE_M = 0.0025  # per side
@@ -43,9 +61,11 @@ class Task:
     `ee.x|y|z` and `gripper.opening`), and nothing else.
     """
 
+    holds_peg = False
     gripper_starts_closed = False
     closed_on_m = 0.0  # finger position when closed at the start
-    start_offset_m = (0.03, 0.03, 0.03)  # of the tool from home, at most, along x, y and z
+    start_shift_m = (0.0, 0.0, 0.0)  # of the middle of the tool's starts, from home
+    start_offset_m = (0.03, 0.03, 0.03)  # of the tool from there, at most, along x, y and z
 
     def __init__(self, robot: RobotConfig) -> None:
         self.low = np.array(robot.limits.workspace_low_m)
@@ -55,8 +75,22 @@ class Task:
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
         """Add the task's bodies to the scene; `tool` is the tool's body, `fingers` are the fingers' geoms."""
 
+    def draw(self, rng: np.random.Generator) -> dict[str, Placement]:
+        """Where this start's objects stand."""
+        return {}
+
     def reset(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         """Draw a start. The arm is already in its starting pose."""
+        for name, (*position, yaw) in self.draw(rng).items():
+            mocap = int(model.body(name).mocapid[0])
+            if mocap >= 0:
+                data.mocap_pos[mocap] = position
+            else:
+                data.joint(name).qpos[:] = [*position, math.cos(yaw / 2.0), 0.0, 0.0, math.sin(yaw / 2.0)]
+
+    def state_of(self, at: Mapping[str, Placement], tool: NamedVector) -> NamedVector:
+        """As `state`, from where the objects stand (those of `draw`) and what else is in `tool` (ee.x, ee.y, ee.z)."""
+        return {}
 
     def state(self, data: mujoco.MjData) -> NamedVector:
         return {}
@@ -85,13 +119,19 @@ class Reach(Task):
     """Bring the tool to a target in the air."""
 
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
-        target = spec.worldbody.add_body(name='target', mocap=True)
-        target.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.02, 0, 0], rgba=GREEN, **NO_CONTACT)
+        import mujoco
 
-    def reset(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+        target = spec.worldbody.add_body(name='target', mocap=True)
+        target.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[TARGET_RADIUS_M, 0, 0], rgba=GREEN, **NO_CONTACT)
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Placement]:
         # Inside the box by more than the tolerance, so that no target asks for the very edge.
         margin = np.array([0.03, 0.05, 0.03])
-        data.mocap_pos[_mocap(model, 'target')] = rng.uniform(self.low + margin, self.high - margin)
+        x, y, z = rng.uniform(self.low + margin, self.high - margin)
+        return {'target': (float(x), float(y), float(z), 0.0)}
+
+    def state_of(self, at: Mapping[str, Placement], tool: NamedVector) -> NamedVector:
+        return _point('target', at['target'][:3])
 
     def state(self, data: mujoco.MjData) -> NamedVector:
         return _point('target', data.body('target').xpos)
@@ -110,22 +150,37 @@ class Push(Task):
     gripper_starts_closed = True
 
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
-        goal = spec.worldbody.add_body(name='goal', mocap=True)
-        goal.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=[PUSH_TOLERANCE_M, 0.0005, 0], rgba=GREEN, **NO_CONTACT)
-        _add_cube(spec, PUSH_CUBE_M, mass_kg=0.15, rgba=RED)
+        import mujoco
 
-    def reset(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+        goal = spec.worldbody.add_body(name='goal', mocap=True)
+        goal.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+            size=[PUSH_TOLERANCE_M, GOAL_HALF_THICKNESS_M, 0],
+            rgba=GREEN,
+            **NO_CONTACT,
+        )
+        _add_cube(spec, PUSH_CUBE_M, mass_kg=PUSH_CUBE_KG, rgba=RED)
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Placement]:
         # The tool has to get round the cube, so both stay away from the edges of the workspace.
         cube = self._on_table(rng, 0.05, 0.10)
         goal = self._on_table(rng, 0.07, 0.15)
         while not 0.08 <= math.dist(cube, goal) <= 0.20:
             goal = self._on_table(rng, 0.07, 0.15)
-        _place_cube(data, cube, PUSH_CUBE_M, rng.uniform(-0.2, 0.2))
-        data.mocap_pos[_mocap(model, 'goal')] = [*goal, 0.001]
+        standing = _on_its_face(cube, PUSH_CUBE_M, rng.uniform(-0.2, 0.2))
+        return {'cube': standing, 'goal': (float(goal[0]), float(goal[1]), 0.001, 0.0)}
+
+    def state_of(self, at: Mapping[str, Placement], tool: NamedVector) -> NamedVector:
+        return {**_point('cube', at['cube'][:3]), 'goal.x': at['goal'][0], 'goal.y': at['goal'][1]}
 
     def state(self, data: mujoco.MjData) -> NamedVector:
         goal = data.body('goal').xpos
         return {**_point('cube', data.body('cube').xpos), 'goal.x': float(goal[0]), 'goal.y': float(goal[1])}
+
+    def measures(self, state: NamedVector) -> NamedVector:
+        # From the tool to the cube, and from the cube to the disc.
+        way = {f'way.{axis}': state[f'goal.{axis}'] - state[f'cube.{axis}'] for axis in 'xy'}
+        return {**_point('offset', _xyz(state, 'cube') - _xyz(state, 'ee')), **way}
 
     def succeeded(self, state: NamedVector) -> bool:
         distance = math.dist((state['cube.x'], state['cube.y']), (state['goal.x'], state['goal.y']))
@@ -145,11 +200,14 @@ class Lift(Task):
     start_offset_m = (0.08, 0.14, 0.05)
 
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
-        _add_cube(spec, LIFT_CUBE_M, mass_kg=0.1, rgba=RED)
+        _add_cube(spec, LIFT_CUBE_M, mass_kg=LIFT_CUBE_KG, rgba=RED)
 
-    def reset(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+    def draw(self, rng: np.random.Generator) -> dict[str, Placement]:
         cube = self._on_table(rng, 0.10, 0.16)
-        _place_cube(data, cube, LIFT_CUBE_M, rng.uniform(-0.3, 0.3))
+        return {'cube': _on_its_face(cube, LIFT_CUBE_M, rng.uniform(-0.3, 0.3))}
+
+    def state_of(self, at: Mapping[str, Placement], tool: NamedVector) -> NamedVector:
+        return {**_point('cube', at['cube'][:3]), 'cube.yaw': at['cube'][3]}
 
     def state(self, data: mujoco.MjData) -> NamedVector:
         cube = data.body('cube')
@@ -171,21 +229,23 @@ class PegInsert(Task):
     The peg is fixed to the hand: what is learned is the insertion, and no start is lost to a slipped peg.
     """
 
+    holds_peg = True
     gripper_starts_closed = True
     closed_on_m = PEG_WIDTH_M / 2.0
 
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
+        import mujoco
+
         half = PEG_WIDTH_M / 2.0
-        length = PEG_BELOW_TOOL_M + 0.02
         peg = tool.add_body(name='peg', gravcomp=1.0)
         geom = peg.add_geom(
             name='peg',
             type=mujoco.mjtGeom.mjGEOM_BOX,
-            size=[half, half, length / 2.0],
-            pos=[0, 0, PEG_BELOW_TOOL_M - length / 2.0],
-            mass=0.05,
+            size=[half, half, PEG_LENGTH_M / 2.0],
+            pos=[0, 0, PEG_BELOW_TOOL_M - PEG_LENGTH_M / 2.0],
+            mass=PEG_KG,
             rgba=ORANGE,
-            friction=[0.3, 0.005, 0.0001],
+            friction=[PEG_FRICTION, 0.005, 0.0001],
             **OBJECT_CONTACT,
         )
         peg.add_site(name='peg_tip', pos=[0, 0, PEG_BELOW_TOOL_M])
@@ -194,8 +254,14 @@ class PegInsert(Task):
             spec.add_pair(geomname1=geom.name, geomname2=finger.name, condim=4, friction=[1.0, 1.0, 0.01, 1e-4, 1e-4])
         _add_block_with_hole(spec)
 
-    def reset(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
-        data.mocap_pos[_mocap(model, 'hole')] = [*self._on_table(rng, 0.07, 0.10), BLOCK_HEIGHT_M]
+    def draw(self, rng: np.random.Generator) -> dict[str, Placement]:
+        x, y = self._on_table(rng, 0.07, 0.10)
+        return {'hole': (float(x), float(y), BLOCK_HEIGHT_M, 0.0)}
+
+    def state_of(self, at: Mapping[str, Placement], tool: NamedVector) -> NamedVector:
+        # The tool points straight down: only its position is commanded.
+        peg = (tool['ee.x'], tool['ee.y'], tool['ee.z'] - PEG_BELOW_TOOL_M)
+        return {**_point('peg', peg), **_point('hole', at['hole'][:3])}
 
     def state(self, data: mujoco.MjData) -> NamedVector:
         return {**_point('peg', data.site('peg_tip').xpos), **_point('hole', data.body('hole').xpos)}
@@ -209,7 +275,56 @@ class PegInsert(Task):
         return bool(inside and hole[2] - peg[2] >= INSERTION_DEPTH_M)
 
 
-TASKS: dict[str, type[Task]] = {'reach': Reach, 'push': Push, 'lift': Lift, 'peg_insert': PegInsert}
+class Detour(Task):
+    """Bring the tool to a target behind a post, round it on either side; touching the post is a failure.
+
+    Both ways are as long and as good. What is wrong is to go half of each, straight ahead.
+    """
+
+    gripper_starts_closed = True
+    start_shift_m = (0.0, -0.21, -0.13)
+    start_offset_m = (0.02, 0.02, 0.02)
+
+    def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
+        import mujoco
+
+        target = spec.worldbody.add_body(name='target', mocap=True)
+        target.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.02, 0, 0], rgba=GREEN, **NO_CONTACT)
+        post = spec.worldbody.add_body(name='post', mocap=True)
+        size = [POST_RADIUS_M, POST_HEIGHT_M / 2.0, 0]
+        post.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=size, rgba=RED, **NO_CONTACT)
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Placement]:
+        post = self.centre[:2] + rng.uniform([-0.01, -0.01], [0.01, 0.01])
+        behind = np.array([0.0, 0.14]) + rng.uniform([-0.02, -0.02], [0.02, 0.02])
+        return {
+            'post': (*post, POST_HEIGHT_M / 2.0, 0.0),
+            'target': (*(self.centre[:2] + behind), 0.12, 0.0),
+        }
+
+    def state_of(self, at: Mapping[str, Placement], tool: NamedVector) -> NamedVector:
+        return {**_point('target', at['target'][:3]), 'post.x': at['post'][0], 'post.y': at['post'][1]}
+
+    def state(self, data: mujoco.MjData) -> NamedVector:
+        post = data.body('post').xpos
+        target = _point('target', data.body('target').xpos)
+        return {**target, 'post.x': float(post[0]), 'post.y': float(post[1])}
+
+    def succeeded(self, state: NamedVector) -> bool:
+        return math.dist(_xyz(state, 'ee'), _xyz(state, 'target')) <= REACH_TOLERANCE_M
+
+    def failed(self, state: NamedVector) -> bool:
+        away = math.dist((state['ee.x'], state['ee.y']), (state['post.x'], state['post.y']))
+        return away < POST_RADIUS_M + FINGERS_REACH_M and state['ee.z'] < POST_HEIGHT_M
+
+
+TASKS: dict[str, type[Task]] = {
+    'reach': Reach,
+    'push': Push,
+    'lift': Lift,
+    'peg_insert': PegInsert,
+    'detour': Detour,
+}
 
 
 def make_task(name: str, robot: RobotConfig) -> Task:
@@ -220,6 +335,8 @@ def make_task(name: str, robot: RobotConfig) -> Task:
 
 
 def _add_cube(spec: mujoco.MjSpec, side_m: float, mass_kg: float, rgba: tuple[float, ...]) -> None:
+    import mujoco
+
     cube = spec.worldbody.add_body(name='cube', pos=[0, 0, side_m / 2.0])
     cube.add_freejoint(name='cube')
     cube.add_geom(
@@ -229,42 +346,44 @@ def _add_cube(spec: mujoco.MjSpec, side_m: float, mass_kg: float, rgba: tuple[fl
         mass=mass_kg,
         rgba=rgba,
         condim=4,
-        friction=[0.5, 0.005, 0.0001],
+        friction=[CUBE_FRICTION, 0.005, 0.0001],
         solref=[0.004, 1.0],
         solimp=[0.95, 0.99, 0.001, 0.5, 2.0],
         **OBJECT_CONTACT,
     )
 
 
-def _place_cube(data: mujoco.MjData, xy: np.ndarray, side_m: float, yaw: float) -> None:
-    data.joint('cube').qpos[:] = [*xy, side_m / 2.0, math.cos(yaw / 2.0), 0.0, 0.0, math.sin(yaw / 2.0)]
+def _on_its_face(xy: np.ndarray, side_m: float, yaw: float) -> Placement:
+    return (float(xy[0]), float(xy[1]), side_m / 2.0, yaw)
 
 
-def _add_block_with_hole(spec: mujoco.MjSpec) -> None:
-    """Four walls around a square hole; the body's origin is the middle of the hole's mouth."""
+def hole_walls_m() -> list[tuple[float, float, float, float]]:
+    """Middle (x, y) and half sizes of the walls around the hole."""
     inner = PEG_WIDTH_M / 2.0 + HOLE_CLEARANCE_M
     outer = BLOCK_WIDTH_M / 2.0
     thickness = (outer - inner) / 2.0
     middle = (outer + inner) / 2.0
-    block = spec.worldbody.add_body(name='hole', mocap=True, pos=[0, 0, BLOCK_HEIGHT_M])
     walls = [(middle, 0.0, thickness, outer), (-middle, 0.0, thickness, outer)]
-    walls += [(0.0, middle, inner, thickness), (0.0, -middle, inner, thickness)]
-    for x, y, half_x, half_y in walls:
+    return [*walls, (0.0, middle, inner, thickness), (0.0, -middle, inner, thickness)]
+
+
+def _add_block_with_hole(spec: mujoco.MjSpec) -> None:
+    """Four walls around a square hole; the body's origin is the middle of the hole's mouth."""
+    import mujoco
+
+    block = spec.worldbody.add_body(name='hole', mocap=True, pos=[0, 0, BLOCK_HEIGHT_M])
+    for x, y, half_x, half_y in hole_walls_m():
         block.add_geom(
             type=mujoco.mjtGeom.mjGEOM_BOX,
             pos=[x, y, -BLOCK_HEIGHT_M / 2.0],
             size=[half_x, half_y, BLOCK_HEIGHT_M / 2.0],
             rgba=BLUE,
-            friction=[0.3, 0.005, 0.0001],
+            friction=[PEG_FRICTION, 0.005, 0.0001],
             **OBJECT_CONTACT,
         )
 
 
-def _mocap(model: mujoco.MjModel, body: str) -> int:
-    return int(model.body(body).mocapid[0])
-
-
-def _point(name: str, position: np.ndarray) -> NamedVector:
+def _point(name: str, position: Iterable[float]) -> NamedVector:
     return {f'{name}.{axis}': float(value) for axis, value in zip('xyz', position, strict=True)}
 
 

@@ -60,7 +60,7 @@ def test_thirty_compiled_updates_end_where_plain_ones_do():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('mode', ['frozen', 'end_to_end'])
+@pytest.mark.parametrize('mode', ['frozen', pytest.param('end_to_end', marks=pytest.mark.long)])
 def test_compiled_updates_of_a_resnet_end_where_plain_ones_do(mode):
     agents = {how: make_agent(how, mode=mode, kind='resnet10') for how in ('on', 'off')}
     for agent in agents.values():

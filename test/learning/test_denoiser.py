@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hybrid_rl_ros.learning.networks.denoiser import DdimSampler, MlpDenoiser, squared_cosine_alphas
+from hybrid_rl_ros.learning.networks.denoiser import MlpDenoiser
+from hybrid_rl_ros.learning.networks.methods import Ddpm, Sampler, squared_cosine_alphas
 
 MEAN, SPREAD = 0.3, 0.2
 
@@ -35,7 +36,7 @@ def test_the_schedule_is_the_squared_cosine():
 
 
 def test_many_steps_sample_the_gaussian_that_the_denoiser_knows():
-    sampler = DdimSampler(GaussianDenoiser(1000), train_steps=1000, steps=500, clip=10.0)
+    sampler = Sampler(GaussianDenoiser(1000), Ddpm(train_steps=1000, steps=500, clip=10.0))
     noise = torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0))
     samples = sampler(noise, torch.zeros(20_000, 0))
     assert float(samples.mean()) == pytest.approx(MEAN, abs=0.01)
@@ -46,7 +47,7 @@ def test_many_steps_sample_the_gaussian_that_the_denoiser_knows():
 
 
 def test_one_step_is_the_clipped_clean_chunk():
-    sampler = DdimSampler(GaussianDenoiser(100), steps=1)
+    sampler = Sampler(GaussianDenoiser(100), Ddpm(steps=1))
     noise = torch.tensor([[0.5], [50.0]])
     alpha = float(squared_cosine_alphas(100)[0])
     predicted = sampler.denoiser(noise, torch.zeros(2), torch.zeros(2, 0))
@@ -57,7 +58,7 @@ def test_one_step_is_the_clipped_clean_chunk():
 @pytest.mark.parametrize('steps', [0, 101])
 def test_a_number_of_steps_that_the_training_has_not_is_refused(steps):
     with pytest.raises(ValueError, match='expected 1 to 100 steps'):
-        DdimSampler(MlpDenoiser(4, 2, [8]), steps=steps)
+        Ddpm(steps=steps)
 
 
 def test_every_chunk_depends_on_its_own_noise_condition_and_time():

@@ -47,7 +47,7 @@ def observations(specs: Specs, count: int = 10) -> list[Observation]:
 
 def make_actor(specs: Specs, config: InferenceConfig, deterministic: bool = True, seed: int = 3) -> PolicyActor:
     actor = PolicyActor(specs, config, seed, deterministic)
-    actor.prepare(SHAPE)
+    actor.prepare(SHAPE, 'sac')
     return actor
 
 
@@ -73,7 +73,7 @@ def test_a_resnet_acts_the_same_by_every_engine(config, fixed_norm):
     specs = make_specs(states=7, actions=4, cameras=('front',), size=64)
     shape = PolicyShape(features=16, hidden=[64], encoder='resnet10', fixed_norm=fixed_norm)
     actor = PolicyActor(specs, config, 3, deterministic=True)
-    actor.prepare(shape)
+    actor.prepare(shape, 'sac')
     for version in (1, 2):
         policy = Policy.build(specs, shape, 'sac')
         actor.use(policy.to_bytes(version), 'test')

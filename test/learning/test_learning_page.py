@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_rl_ros.config import EncoderConfig, OfflineConfig, SacConfig, TrainConfig
+from hybrid_rl_ros.config import DsrlConfig, EncoderConfig, OfflineConfig, SacConfig, TrainConfig
 
 PAGE = (Path(__file__).parents[2] / 'docs' / 'learning.md').read_text()
 
@@ -19,6 +19,11 @@ PAGE = (Path(__file__).parents[2] / 'docs' / 'learning.md').read_text()
 def test_every_option_is_on_the_page(section, model):
     (options,) = re.findall(rf'^### `{section}`\n(.*?)^##', PAGE, re.MULTILINE | re.DOTALL)
     assert set(model.model_fields) <= set(re.findall(r'`(\w+)`', options))
+
+
+def test_every_option_of_steering_is_on_its_page():
+    page = (Path(__file__).parents[2] / 'docs' / 'steering.md').read_text()
+    assert set(DsrlConfig.model_fields) <= set(re.findall(r'`(\w+)`', page))
 
 
 @pytest.mark.parametrize('preset', ['rlpd', 'serl', 'hil_serl'])

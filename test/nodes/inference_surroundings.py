@@ -28,6 +28,7 @@ class Surroundings:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self.actions: list[tuple[int, np.ndarray]] = []
+        self.noises: dict[int, np.ndarray] = {}
         self.versions: list[int] = []
         self._publishers = {
             stream: self._node.create_publisher(
@@ -40,7 +41,11 @@ class Surroundings:
         self._node.create_subscription(UInt32, 'policy/version', lambda m: self.versions.append(m.data), STEP)
 
     def _on_action(self, message: JointState) -> None:
-        self.actions.append((stamp_ns(message.header.stamp), pick(read_named_vector(message), self.specs.action.names)))
+        stamp, named = stamp_ns(message.header.stamp), read_named_vector(message)
+        self.actions.append((stamp, pick(named, self.specs.action.names)))
+        noise = [value for name, value in named.items() if name.startswith('latent/')]
+        if noise:
+            self.noises[stamp] = np.array(noise, np.float32)
 
     def wait(self, condition: Callable[[], bool], within_s: float = 30.0) -> None:
         deadline = time.monotonic() + within_s

@@ -49,7 +49,7 @@ def assert_import_is_what_was_stored(run: Path, out: Path) -> int:
         return len(ours)
 
 
-@pytest.mark.parametrize('clock', ['lockstep', 'realtime'])
+@pytest.mark.parametrize('clock', ['lockstep', pytest.param('realtime', marks=pytest.mark.long)])
 def test_an_imported_bag_is_what_learner_and_recorder_stored(tmp_path, clock):
     run = tmp_path / 'run'
     settings = [*BAG, CAMERAS, f'clock={clock}', 'safety.action_timeout_s=0.5', 'sac.updates_per_step=1']
@@ -71,6 +71,7 @@ def test_an_imported_bag_is_what_learner_and_recorder_stored(tmp_path, clock):
     assert node_status(run, 'bag_node')['counters'].get('dropped_messages', 0) == 0
 
 
+@pytest.mark.long
 def test_a_resumed_run_records_on_and_both_bags_make_one_store(tmp_path):
     run = tmp_path / 'run'
     settings = overrides(*BAG, 'eval.episodes=0', 'train.env_steps=40')
@@ -101,6 +102,7 @@ def test_a_recorder_that_is_killed_costs_neither_the_run_nor_what_it_had_written
     assert 'messages of whole chunks are read' in caplog.messages[0]
 
 
+@pytest.mark.long
 def test_what_the_queue_has_no_room_for_is_counted_and_the_run_loses_nothing(tmp_path):
     """A queue that is smaller than one picture, as behind a disk that stands still."""
     run = tmp_path / 'run'
@@ -120,6 +122,7 @@ def test_what_the_queue_has_no_room_for_is_counted_and_the_run_loses_nothing(tmp
     assert node_status(run, 'learner_node')['counters']['dropped_steps'] == 0
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason='mounting a small file system needs root')
 def test_a_full_disk_ends_the_recording_and_not_the_run(tmp_path):
     run, small = tmp_path / 'run', tmp_path / 'run' / 'bag'
@@ -162,6 +165,7 @@ def pad() -> Iterator[ScriptedPad]:
     scripted.close()
 
 
+@pytest.mark.long
 def test_what_a_person_did_and_what_the_gate_held_come_back_too(tmp_path, pad):
     """A run that is stopped in the middle: bag and store end a few steps apart, and agree until then."""
     run = tmp_path / 'run'

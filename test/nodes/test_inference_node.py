@@ -19,6 +19,7 @@ from hybrid_rl_ros.bringup import node_status, prepare_run, resolve_specs
 from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.data.specs import Specs
+from hybrid_rl_ros.learning.policies.kinds import shape_of_agent
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.policies.shape import PolicyShape
 from hybrid_rl_ros.process_environment import node_environment
@@ -151,6 +152,31 @@ def test_a_policy_without_what_only_the_critics_see_is_given_its_own_numbers(tmp
         observation = graph.observe(NS_PER_S)
         observation.state = observation.state[:-2]
         np.testing.assert_allclose(graph.action_for(NS_PER_S), policy.act(observation)[0], atol=1e-4)
+
+
+def test_a_chunk_is_played_step_by_step_with_its_noise_told_once_and_left_when_an_episode_begins(tmp_path):
+    """Plans at the steps marked *, each of three actions and two states: *1 2 3 *4 5 | *6."""
+    settings = ['agent=base', 'base.chunk=3', 'base.hidden=[16]', 'base.observations=2']
+    with inference_node(tmp_path, 'clock=lockstep', *settings) as (graph, _):
+        config = load_config(CONFIG, [*SMALL, *settings])
+        policy = Policy.build(graph.specs, shape_of_agent(config), 'base')
+        for parameter in policy.network.parameters():
+            parameter.normal_(std=0.3, generator=torch.Generator().manual_seed(parameter.numel()))
+        assert graph.publish_weights(policy.to_bytes(1)) == 1
+        states, plans = {}, {1: [1, 1], 4: [3, 4], 6: [6, 6]}
+        planned = np.zeros((3, 3))
+        for step, begins in enumerate([1, 1, 1, 4, 4, 6], 1):
+            stamp = step * NS_PER_S
+            states[step] = graph.observe(stamp, seed=step, resets=1.0 if step < 6 else 2.0).state
+            action = graph.action_for(stamp)
+            assert (stamp in graph.noises) == (step == begins)
+            if step == begins:
+                seen = graph.specs.observation.state.normalise(np.stack([states[s] for s in plans[step]]))
+                noise = torch.from_numpy(graph.noises[stamp])[None]
+                inputs = policy.network.inputs(torch.from_numpy(seen.astype(np.float32)).reshape(1, -1), {})
+                decoded = policy.network.decode(inputs, noise).reshape(3, 3).numpy()
+                planned = graph.specs.action.denormalise(decoded)
+            np.testing.assert_allclose(action, planned[step - begins], atol=1e-5)
 
 
 def test_a_relative_policy_looks_from_where_the_episode_began(tmp_path):

@@ -96,6 +96,30 @@ def test_the_peg_keeps_the_fingers_apart():
     assert sim.task_state()['gripper.opening'] == pytest.approx(0.25, abs=0.02)
 
 
+@pytest.mark.parametrize(('tool', 'failure'), [((0.401, 0.0), True), ((0.501, 0.0), False), ((0.45, -0.049), True)])
+def test_touching_the_post_is_a_failure(tool, failure):
+    """5 cm from its middle, which is 4 cm of post and 1 cm of finger; above it there is nothing to touch."""
+    state = _state(ee=(*tool, 0.12), target=(0.45, 0.14, 0.12), post=(0.45, 0.0))
+    assert make_task('detour', ROBOT).failed(state) is failure
+    assert make_task('detour', ROBOT).failed({**state, 'ee.z': 0.21}) is False
+
+
+def test_the_tool_starts_before_the_post_and_the_target_is_behind_it():
+    sim = make_simulation(Config(task='detour'), ROBOT, 1)
+    for index in range(50):
+        sim.reset(index)
+        state = sim.task_state()
+        assert state['ee.y'] - state['post.y'] < -0.15 and state['target.y'] - state['post.y'] > 0.10
+        assert abs(state['ee.x'] - state['post.x']) < 0.035 and not state['failure']
+
+
 def test_an_unknown_task_is_a_user_error():
-    with pytest.raises(UserError, match=r"'juggle'.*reach, push, lift, peg_insert"):
+    with pytest.raises(UserError, match=r"'juggle'.*reach, push, lift, peg_insert, detour"):
         make_task('juggle', ROBOT)
+
+
+def test_the_offsets_of_push_lead_from_the_tool_to_the_cube_and_from_there_to_the_disc():
+    state = _state(cube=(0.45, 0.1, 0.02), goal=(0.5, -0.05), ee=(0.4, 0.0, 0.05))
+    measured = make_task('push', ROBOT).measures(state)
+    expected = {'offset.x': 0.05, 'offset.y': 0.1, 'offset.z': -0.03, 'way.x': 0.05, 'way.y': -0.15}
+    assert measured == pytest.approx(expected)

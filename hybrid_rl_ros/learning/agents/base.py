@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -20,14 +20,21 @@ Metrics = dict[str, float]
 class Sampling:
     """What an agent wants to learn from: batches of `batch`, `demo_ratio` of each demonstrations, so many a step.
 
-    Rewards of `n_step` steps are summed, discounted by `discount`, before the target bootstraps.
+    demo_ratio `uniform`: as many as there are, beside the experience. Rewards of `n_step` steps are summed, discounted
+    by `discount`, before the target bootstraps. An action is a `chunk` of so many; a state, of `observations` states.
+    `by_noise`: only steps that begin a steered chunk, with the noise it was decoded from. `first_updates` are done
+    once, when the warm-up ends.
     """
 
     batch: int = 128
-    demo_ratio: float = 0.5
+    demo_ratio: float | Literal['uniform'] = 0.5
     updates_per_step: int = 1
     discount: float = 0.97
     n_step: int = 1
+    chunk: int = 1
+    observations: int = 1
+    by_noise: bool = False
+    first_updates: int = 0
 
 
 class Agent(Protocol):

@@ -8,12 +8,14 @@ from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.agents.base import Agent
+from hybrid_rl_ros.learning.agents.dsrl import DsrlAgent
 from hybrid_rl_ros.learning.agents.sac import SacAgent
 
 
 def make_agent(specs: Specs, config: Config, device: str) -> Agent:
     """The agent that `config.agent` names. Raises UserError if it cannot be found."""
-    return SacAgent(specs, config, device) if config.agent == 'sac' else _own_class(config.agent)(specs, config, device)
+    own: dict[str, type[Agent]] = {'sac': SacAgent, 'dsrl': DsrlAgent}
+    return (own.get(config.agent) or _own_class(config.agent))(specs, config, device)
 
 
 def _own_class(name: str) -> type[Agent]:

@@ -18,21 +18,24 @@ from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.learning.agents.base import Metrics, Sampling
 from hybrid_rl_ros.learning.agents.gripper_critic import GripperCritic
+from hybrid_rl_ros.learning.agents.saved import SavedAgent
 from hybrid_rl_ros.learning.batch import Batch
-from hybrid_rl_ros.learning.checkpoint import flatten, load_flat
 from hybrid_rl_ros.learning.compiling import Compiled
 from hybrid_rl_ros.learning.mean_metrics import MeanMetrics
 from hybrid_rl_ros.learning.networks.adam import Adam, Parameters
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble, GaussianActor, Trunk, divergence, squashed
 from hybrid_rl_ros.learning.networks.value import ValueNetwork
+from hybrid_rl_ros.learning.policies.gaussian import gaussian
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.policies.shape import shape_of
+
+STANDARDISED_IN = 8
 
 CriticLoss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 
 
-class SacAgent:
+class SacAgent(SavedAgent):
     """E critics and a Gaussian actor on one set of encoders, which only the critics' loss trains, if anything does."""
 
     def __init__(self, specs: Specs, config: Config, device: str) -> None:
@@ -45,7 +48,7 @@ class SacAgent:
         self.generator = torch.Generator(device).manual_seed(config.seed)
         policy_specs = specs.without_state(config.observation.critic_only)
         self._policy = Policy.build(policy_specs, shape_of(config, 'sac'), 'sac')
-        network = self._policy.network.requires_grad_(True).to(device)
+        network = gaussian(self._policy.network).requires_grad_(True).to(device)
         network.encoders.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network, self.encoders, self.actor = network, network.encoders, network.actor
         if config.encoder.mode == 'frozen':
@@ -55,7 +58,7 @@ class SacAgent:
         shared = len(policy_specs.observation.state)
         inputs = network.input_width + len(specs.observation.state) - shared
         critics = CriticEnsemble(self.config.critics, inputs, actions, trunk)
-        self.value = ValueNetwork(self.encoders, critics, shared).to(device)
+        self.value = ValueNetwork(self.encoders, network.ranges, critics, shared).to(device)
         self.target_value = copy.deepcopy(self.value).requires_grad_(False)
         self.log_temperature = torch.tensor(self.config.initial_temperature, device=device).log()
         self.target_entropy = self.config.target_entropy_per_dim * actions
@@ -78,9 +81,32 @@ class SacAgent:
         for own in (self.encoders, self.target_value.encoders):
             own.load_state_dict(encoders.state_dict())
 
+    @property
+    def lacks_ranges(self) -> bool:
+        """Whether `standardise` has something to do."""
+        return self.config.input_scale == 'demonstrations' and self.value.ranges.is_identity
+
+    @torch.no_grad()
+    def standardise(self, batch: Batch) -> None:
+        """Give each input mean 0 and deviation 1 over `batch`; what a cloned actor makes of them stays as it is.
+
+        A scene moves a feature by a tenth of its range. Beside that, what does not move (a centre, a bias) makes up
+        most of what layer normalisation sees, and values that differ from place to place are learned late or never.
+        """
+        if not self.lacks_ranges:
+            return
+        ranges = self.value.ranges
+        # A slice at a time: all of it at once is gigabytes of a trained encoder's maps.
+        inputs = torch.cat([self.value.inputs(part.state, part.views) for part in batch.slices(STANDARDISED_IN)])
+        ranges.fit_deviation(inputs[:, : self.actor.sees])
+        self.target_value.ranges.load_state_dict(ranges.state_dict())
+        if self.origin is not None:
+            for actor in (self.actor, self.origin):
+                ranges.fold_into(actor.first_layer)
+
     def use_actor(self, policy: Policy) -> None:
         """Begin as another policy, such as the behaviour-cloned one, and improve on it once the critics know it."""
-        self.actor.load_state_dict(policy.network.actor.state_dict())
+        self.actor.load_state_dict(gaussian(policy.network).actor.state_dict())
         self.actor_rests_until = self.config.critic_warm_up_updates
         self.hold_to_actor()
 
@@ -134,8 +160,9 @@ class SacAgent:
             # The actor looks through the target's encoders too: one pass over the next images instead of two.
             next_inputs = self.target_value.inputs(batch.next_state, batch.next_views)
             next_action, next_log_prob = self.actor.sample(next_inputs, noise)
-            next_q = self.target_value.critics(next_inputs, next_action).float()
-        next_q = next_q[subset].min(0).values
+            members = None if self.config.critic_subset == self.config.critics else subset
+            next_q = self.target_value.critics(next_inputs, next_action, members).float()
+        next_q = next_q.min(0).values
         if self.config.entropy_backup:
             next_q = next_q - self.log_temperature.exp() * next_log_prob
         return batch.reward + batch.discount * batch.mask * next_q
@@ -196,24 +223,6 @@ class SacAgent:
         if subset == members:
             return torch.arange(members, device=self.device)
         return torch.randperm(members, generator=self.generator, device=self.device)[:subset]
-
-    def policy(self) -> Policy:
-        self._policy = Policy(self.network, self._policy.specs, self._policy.head)
-        self._policy.network.to('cpu')
-        return self._policy
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return flatten(self._parts()) | {
-            'log_temperature': self.log_temperature.clone(),
-            'updates': torch.tensor(self.updates),
-            'generator': self.generator.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        load_flat(self._parts(), state)
-        self.log_temperature.copy_(state['log_temperature'])
-        self.updates = int(state['updates'])
-        self.generator.set_state(state['generator'])
 
     def _parts(self) -> dict[str, nn.Module]:
         return {

@@ -1,4 +1,4 @@
-"""What every engine runs: one function of fixed arrays, from a normalised observation to a normalised action."""
+"""What every engine runs: one function of fixed arrays, from a normalised observation to a normalised plan."""
 
 from __future__ import annotations
 
@@ -10,24 +10,20 @@ import numpy as np
 from torch import Tensor, nn
 
 from hybrid_rl_ros.data.specs import Specs
-from hybrid_rl_ros.learning.policies.policy import PolicyNetwork
+from hybrid_rl_ros.learning.policies.network import Network
 
 
 class ActionGraph(nn.Module):
-    """State (1, S), noise (1, A) and uint8 images (1, H, W, 3) to an action (1, A) in [-1, 1].
+    """State (1, S), noise and uint8 images (1, H, W, 3) to a plan, as policies/network.py has it, in [-1, 1]."""
 
-    The noise is standard normal and drawn outside, so that every engine gives the same sample; zero noise gives the
-    mode.
-    """
-
-    def __init__(self, network: PolicyNetwork, cameras: Sequence[str]) -> None:
+    def __init__(self, network: Network, cameras: Sequence[str]) -> None:
         super().__init__()
         self.network = network
         self._cameras = tuple(cameras)
 
     def forward(self, state: Tensor, noise: Tensor, *images: Tensor) -> Tensor:
         inputs = self.network.inputs(state, dict(zip(self._cameras, images)))
-        return self.network.action(inputs, noise)
+        return self.network.plan(inputs, noise)
 
 
 @dataclass(frozen=True)
@@ -37,14 +33,17 @@ class Buffers:
     state: np.ndarray
     noise: np.ndarray
     images: dict[str, np.ndarray]
-    action: np.ndarray
+    plan: np.ndarray
 
     @classmethod
-    def of(cls, specs: Specs, make: Callable[[tuple[int, ...], type], np.ndarray] = np.zeros) -> Buffers:
+    def of(
+        cls, specs: Specs, network: Network, make: Callable[[tuple[int, ...], type], np.ndarray] = np.zeros
+    ) -> Buffers:
         """`make(shape, dtype)` allocates, for engines that want memory of a certain kind."""
         images = {image.camera: make((1, *image.shape), np.uint8) for image in specs.observation.images}
-        state, action = (1, len(specs.observation.state)), (1, len(specs.action))
-        return cls(make(state, np.float32), make(action, np.float32), images, make(action, np.float32))
+        state = make((1, network.observations * len(specs.observation.state)), np.float32)
+        plan = make((network.plan_rows, len(specs.action)), np.float32)
+        return cls(state, make(network.noise_shape, np.float32), images, plan)
 
     @property
     def inputs(self) -> dict[str, np.ndarray]:
@@ -61,4 +60,4 @@ class Engine(Protocol):
     def load(self, weights: Mapping[str, Tensor]) -> None: ...
 
     def run(self) -> None:
-        """From the inputs in `buffers` to `buffers.action`."""
+        """From the inputs in `buffers` to `buffers.plan`."""

@@ -9,14 +9,14 @@ from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.engines.action_graph import Engine
 from hybrid_rl_ros.learning.engines.eager import EagerEngine
-from hybrid_rl_ros.learning.policies.policy import PolicyNetwork
+from hybrid_rl_ros.learning.policies.network import Network
 
 
-def make_engine(network: PolicyNetwork, specs: Specs, config: InferenceConfig) -> Engine:
+def make_engine(network: Network, specs: Specs, config: InferenceConfig) -> Engine:
     """An engine for networks like this one, with its weights. Raises UserError if what was asked for cannot be had."""
     if config.device == 'cuda' and not torch.cuda.is_available():
         raise UserError('inference.device=cuda, but torch finds no GPU; set inference.device=cpu')
-    if config.engine == 'eager':
+    if config.engine == 'eager' or network.needs_eager:
         return EagerEngine(network, specs, config.device)
     try:
         return _fast_engine(network, specs, config.device)
@@ -28,7 +28,7 @@ def make_engine(network: PolicyNetwork, specs: Specs, config: InferenceConfig) -
         return EagerEngine(network, specs, config.device, why=f'nothing faster: {reason}')
 
 
-def _fast_engine(network: PolicyNetwork, specs: Specs, device: str) -> Engine:
+def _fast_engine(network: Network, specs: Specs, device: str) -> Engine:
     # Imported here, because neither onnxruntime nor a GPU need be there.
     if device == 'cuda':
         from hybrid_rl_ros.learning.engines.cuda_graph import CudaGraphEngine

@@ -11,20 +11,20 @@ from torch import Tensor
 
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.learning.engines.action_graph import ActionGraph, Buffers
-from hybrid_rl_ros.learning.policies.policy import PolicyNetwork
+from hybrid_rl_ros.learning.policies.network import Network
 
 WARM_UP_RUNS = 3
 
 
 class CudaGraphEngine:
-    def __init__(self, network: PolicyNetwork, specs: Specs) -> None:
+    def __init__(self, network: Network, specs: Specs) -> None:
         """Raises RuntimeError if there is no GPU or the network cannot be captured."""
         self.name = f'CUDA graph on {torch.cuda.get_device_name()}'
-        self.buffers = Buffers.of(specs, _pinned)
+        self.buffers = Buffers.of(specs, network, _pinned)
         self._module = ActionGraph(copy.deepcopy(network).to('cuda'), tuple(self.buffers.images))
         self._host_inputs = [torch.from_numpy(array) for array in self.buffers.inputs.values()]
         self._inputs = [tensor.to('cuda') for tensor in self._host_inputs]
-        self._host_action = torch.from_numpy(self.buffers.action)
+        self._host_plan = torch.from_numpy(self.buffers.plan)
         self._stream = torch.cuda.Stream()
         self._stream.wait_stream(torch.cuda.current_stream())
         self._graph = torch.cuda.CUDAGraph()
@@ -34,7 +34,7 @@ class CudaGraphEngine:
                 for _ in range(WARM_UP_RUNS):
                     self._module(*self._inputs)
             with torch.cuda.graph(self._graph, stream=self._stream):
-                self._action = self._module(*self._inputs)
+                self._plan = self._module(*self._inputs)
         torch.cuda.synchronize()
 
     @torch.no_grad()
@@ -50,7 +50,7 @@ class CudaGraphEngine:
             for device, host in zip(self._inputs, self._host_inputs):
                 device.copy_(host, non_blocking=True)
             self._graph.replay()
-            self._host_action.copy_(self._action, non_blocking=True)
+            self._host_plan.copy_(self._plan, non_blocking=True)
         self._stream.synchronize()
 
 

@@ -10,17 +10,17 @@ from torch import Tensor
 
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.learning.engines.action_graph import ActionGraph, Buffers
-from hybrid_rl_ros.learning.policies.policy import PolicyNetwork
+from hybrid_rl_ros.learning.policies.network import Network
 
 
 class EagerEngine:
-    def __init__(self, network: PolicyNetwork, specs: Specs, device: str = 'cpu', why: str = '') -> None:
+    def __init__(self, network: Network, specs: Specs, device: str = 'cpu', why: str = '') -> None:
         """`why` no faster engine is used, for the log."""
         self.name = f'PyTorch eager on {device}' + (f' ({why})' if why else '')
-        self.buffers = Buffers.of(specs)
+        self.buffers = Buffers.of(specs, network)
         self._device = device
         self._inputs = [torch.from_numpy(array) for array in self.buffers.inputs.values()]
-        self._action = torch.from_numpy(self.buffers.action)
+        self._plan = torch.from_numpy(self.buffers.plan)
         self._graph = ActionGraph(copy.deepcopy(network).to(device), tuple(self.buffers.images))
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
@@ -28,4 +28,4 @@ class EagerEngine:
 
     @torch.inference_mode()
     def run(self) -> None:
-        self._action.copy_(self._graph(*(tensor.to(self._device) for tensor in self._inputs)))
+        self._plan.copy_(self._graph(*(tensor.to(self._device) for tensor in self._inputs)))

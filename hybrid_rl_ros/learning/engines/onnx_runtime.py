@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.learning.engines.action_graph import ActionGraph, Buffers
-from hybrid_rl_ros.learning.policies.policy import PolicyNetwork
+from hybrid_rl_ros.learning.policies.network import Network
 
 # The first with layer normalisation.
 OPSET = 17
@@ -28,10 +28,10 @@ class OnnxEngine:
     longer than with constants. Rebuilding the session at every publication costs more than that saves.
     """
 
-    def __init__(self, network: PolicyNetwork, specs: Specs) -> None:
+    def __init__(self, network: Network, specs: Specs) -> None:
         """Raises RuntimeError if the exported graph does not do what the network does."""
         self.name = f'onnxruntime {onnxruntime.__version__} on cpu'
-        self.buffers = Buffers.of(specs)
+        self.buffers = Buffers.of(specs, network)
         graph = ActionGraph(network, tuple(self.buffers.images))
         self._weights = {name: np.empty(tensor.shape, np.float32) for name, tensor in network.state_dict().items()}
         model = _export(graph, self.buffers)
@@ -44,8 +44,8 @@ class OnnxEngine:
         self._binding = self._session.io_binding()
         for name, array in {**self.buffers.inputs, **inputs}.items():
             self._binding.bind_input(name, 'cpu', 0, array.dtype.type, array.shape, array.ctypes.data)
-        action = self.buffers.action
-        self._binding.bind_output('action', 'cpu', 0, action.dtype.type, action.shape, action.ctypes.data)
+        plan = self.buffers.plan
+        self._binding.bind_output('plan', 'cpu', 0, plan.dtype.type, plan.shape, plan.ctypes.data)
         self.load(network.state_dict())
         self._check(graph)
 
@@ -65,7 +65,7 @@ class OnnxEngine:
             array[...] = rng.random(array.shape) * scale
         self.run()
         expected = graph(*(torch.from_numpy(array) for array in self.buffers.inputs.values())).numpy()
-        off = float(np.abs(expected - self.buffers.action).max())
+        off = float(np.abs(expected - self.buffers.plan).max())
         for array in self.buffers.inputs.values():
             array[...] = 0
         if not off < AGREEMENT:
@@ -83,7 +83,7 @@ def _export(graph: ActionGraph, buffers: Buffers) -> bytes:
             example,
             str(path),
             input_names=list(buffers.inputs),
-            output_names=['action'],
+            output_names=['plan'],
             opset_version=OPSET,
             dynamo=False,
             do_constant_folding=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +53,10 @@ class GaussianActor(nn.Module):
         """(B, A) mean and log standard deviation before the tanh."""
         mean, log_std = self.head(self.trunk(inputs[:, : self.sees])).chunk(2, dim=-1)
         return mean, log_std.clamp(MIN_LOG_STD, MAX_LOG_STD)
+
+    @property
+    def first_layer(self) -> nn.Linear:
+        return cast('nn.Linear', self.trunk[0])
 
     @torch.no_grad()
     def set_deviation(self, deviation: float) -> None:
@@ -130,19 +135,25 @@ class CriticEnsemble(nn.Module):
             self.gains.append(nn.Parameter(torch.ones(members, 1, width)))
             self.offsets.append(nn.Parameter(torch.zeros(members, 1, width)))
 
-    def forward(self, inputs: Tensor, actions: Tensor) -> Tensor:
-        hidden = self.hidden(inputs, actions)[-1]
-        return torch.baddbmm(self.biases[-1], hidden, self.weights[-1]).squeeze(-1)
+    def forward(self, inputs: Tensor, actions: Tensor, members: Tensor | None = None) -> Tensor:
+        """Of those `members` alone, if they are given: the others then cost nothing."""
+        weights, biases = (self._of(members, values)[-1] for values in (self.weights, self.biases))
+        return torch.baddbmm(biases, self.hidden(inputs, actions, members)[-1], weights).squeeze(-1)
 
-    def hidden(self, inputs: Tensor, actions: Tensor) -> list[Tensor]:
+    def hidden(self, inputs: Tensor, actions: Tensor, members: Tensor | None = None) -> list[Tensor]:
         """What each hidden layer makes of them, (E, B, width)."""
+        every = (self.weights, self.biases, self.gains, self.offsets)
+        weights, biases, gains, offsets = (self._of(members, values) for values in every)
         x = torch.cat([inputs, actions[..., : self.acts]], dim=-1)
-        hidden = x.expand(self.weights[0].shape[0], *x.shape)
+        hidden = x.expand(weights[0].shape[0], *x.shape)
         layers = []
-        for layer in range(len(self.weights) - 1):
-            hidden = torch.baddbmm(self.biases[layer], hidden, self.weights[layer])
-            if len(self.gains):
-                hidden = F.layer_norm(hidden, hidden.shape[-1:]) * self.gains[layer] + self.offsets[layer]
+        for layer in range(len(weights) - 1):
+            hidden = torch.baddbmm(biases[layer], hidden, weights[layer])
+            if gains:
+                hidden = F.layer_norm(hidden, hidden.shape[-1:]) * gains[layer] + offsets[layer]
             hidden = self.activation(hidden)
             layers.append(hidden)
         return layers
+
+    def _of(self, members: Tensor | None, values: nn.ParameterList) -> list[Tensor]:
+        return [value if members is None else value[members] for value in values]

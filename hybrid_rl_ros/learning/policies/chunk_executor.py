@@ -17,27 +17,36 @@ class ChunkExecutor:
     """
 
     def __init__(self, period: int) -> None:
-        self._period = period
+        self.period = period
         self._chunk: np.ndarray | None = None
         self._stamp = 0
         self._next = 0
         self.dropped = 0
         self.underruns = 0
 
-    def offer(self, chunk: np.ndarray, stamp: int) -> None:
+    def offer(self, chunk: np.ndarray, stamp: int, skipped: int = 0) -> None:
         """(h, A) actions for the observation of `stamp` take the place of what is left of an older chunk.
 
-        One that was overtaken by a chunk of a newer observation is dropped whole.
+        One that was overtaken by a chunk of a newer observation is dropped whole. The first `skipped` were never meant
+        to be done, and do not count as dropped.
         """
         if self._chunk is not None and stamp < self._stamp:
             self.dropped += len(chunk)
             return
-        self._chunk, self._stamp, self._next = chunk, stamp, 0
+        self._chunk, self._stamp, self._next = chunk, stamp, skipped
+
+    def holds(self, now: int) -> bool:
+        """Whether there is an action whose slot contains `now`."""
+        return self._chunk is not None and 0 <= (now - self._stamp) // self.period < len(self._chunk)
+
+    def peek(self, now: int) -> np.ndarray | None:
+        """(A,) the action whose slot contains `now`, without asking for it."""
+        return self._chunk[(now - self._stamp) // self.period] if self._chunk is not None and self.holds(now) else None
 
     def action(self, now: int) -> np.ndarray | None:
         """(A,) the action whose slot contains `now`, or None if there is none."""
         if self._chunk is not None:
-            slot = (now - self._stamp) // self._period
+            slot = (now - self._stamp) // self.period
             passed = min(max(slot, 0), len(self._chunk))
             self.dropped += max(0, passed - self._next)
             self._next = max(self._next, passed)

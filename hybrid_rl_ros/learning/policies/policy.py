@@ -5,68 +5,43 @@ from __future__ import annotations
 import copy
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
+from hybrid_rl_ros.config_file import Section
 from hybrid_rl_ros.data.specs import Observation, Specs
 from hybrid_rl_ros.errors import UserError
-from hybrid_rl_ros.learning.networks.encoder import Encoders
-from hybrid_rl_ros.learning.networks.mlp import GaussianActor, GripperValues, Trunk
+from hybrid_rl_ros.learning.policies.history import history_of
+from hybrid_rl_ros.learning.policies.kinds import build_network, shape_in
+from hybrid_rl_ros.learning.policies.network import Network, Plan
 from hybrid_rl_ros.learning.policies.published import (
     BAD_BYTES,
     PublishedPolicy,
     architecture_of,
     not_a_policy,
-    shape_in,
     weights_sha256,
     write_published,
 )
-from hybrid_rl_ros.learning.policies.shape import PolicyShape
 from hybrid_rl_ros.learning.relative_frame import make_frame
-
-
-class PolicyNetwork(nn.Module):
-    """Encoders and actor: normalised state (B, S) and images to normalised actions (B, A).
-
-    With `gripper`, the actor leaves the last dimension, the gripper's, to the best of three values.
-    """
-
-    def __init__(self, specs: Specs, shape: PolicyShape) -> None:
-        super().__init__()
-        self.encoders = Encoders(specs.observation.images, shape)
-        self.input_width = len(specs.observation.state) + self.encoders.width
-        trunk = Trunk(shape.hidden, shape.activation, shape.layer_norm)
-        chosen = shape.gripper == 'dqn'
-        self.actor = GaussianActor(self.input_width, len(specs.action) - chosen, trunk)
-        self.gripper = GripperValues(self.input_width, trunk) if chosen else None
-
-    def inputs(self, state: Tensor, views: dict[str, Tensor]) -> Tensor:
-        """(B, D): the state beside the cameras' features."""
-        return torch.cat([state, self.encoders(views, len(state))], dim=-1)
-
-    def action(self, inputs: Tensor, noise: Tensor) -> Tensor:
-        """(B, A) for standard normal `noise` (B, A); zero noise gives the mode. A chosen gripper takes none of it."""
-        mean, log_std = self.actor(inputs)
-        action = torch.tanh(mean + log_std.exp() * noise[:, : mean.shape[-1]])
-        return action if self.gripper is None else torch.cat([action, self.gripper.choice(inputs)], dim=-1)
 
 
 class Policy:
     """A frozen network with its specs. `version` counts the publications of one run."""
 
-    def __init__(self, network: PolicyNetwork, specs: Specs, head: dict[str, object], version: int = 0) -> None:
+    def __init__(self, network: Network, specs: Specs, head: dict[str, Any], version: int = 0) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False)
         self.specs = specs
         self.version = version
         self.head = head
-        self.frame = make_frame(specs, bool(head.get('relative_frame')))
+        self.frame = make_frame(specs, bool(head['shape'].get('relative_frame')))
 
     @classmethod
-    def build(cls, specs: Specs, shape: PolicyShape, kind: str) -> Policy:
+    def build(cls, specs: Specs, shape: Section, kind: str) -> Policy:
         """With fresh weights."""
-        return cls(PolicyNetwork(specs, shape), specs, {'kind': kind, **shape.model_dump(mode='json')})
+        network = build_network(specs, shape, kind)
+        return cls(network, specs, {'kind': kind, 'shape': shape.model_dump(mode='json')})
 
     @property
     def kind(self) -> str:
@@ -76,7 +51,6 @@ class Policy:
     def architecture(self) -> str:
         return architecture_of(self.head, self.specs)
 
-    @torch.inference_mode()
     def act(
         self,
         observation: Observation,
@@ -84,15 +58,27 @@ class Policy:
         generator: torch.Generator | None = None,
         start: np.ndarray | None = None,
     ) -> np.ndarray:
-        """(1, A): a chunk of one action in physical units. `start`: the state that the episode began in; None: this."""
-        begun = self.frame.start(observation.state if start is None else start)
-        seen = self.frame.states(observation.state, begun)
-        state = torch.from_numpy(normalised_states(seen[None], self.frame.specs))
+        """(h, A): the plan's actions in physical units; h is 1 for what acts step by step."""
+        return self.plan(observation, deterministic, generator, start).actions
+
+    @torch.inference_mode()
+    def plan(
+        self,
+        observation: Observation,
+        deterministic: bool = True,
+        generator: torch.Generator | None = None,
+        start: np.ndarray | None = None,
+    ) -> Plan:
+        """What to do from here. `start`: the state that the episode began in; None: this."""
+        begun = self.frame.start(np.atleast_2d(observation.state)[-1] if start is None else start)
+        network = self.network
+        seen = self.frame.states(history_of(observation.state, network.observations), begun)
+        state = torch.from_numpy(normalised_states(seen, self.frame.specs)).reshape(1, -1)
         images = {camera: torch.from_numpy(np.ascontiguousarray(im))[None] for camera, im in observation.images.items()}
-        shape = (1, len(self.specs.action))
-        noise = torch.zeros(shape) if deterministic else torch.randn(shape, generator=generator)
-        action = self.network.action(self.network.inputs(state, images), noise)
-        return self.frame.base_actions(self.specs.action.denormalise(action.numpy()), begun)
+        noise = network.mode_noise() if deterministic else torch.randn(network.noise_shape, generator=generator)
+        rows = network.plan(network.inputs(state, images), noise).numpy()
+        actions = self.frame.base_actions(self.specs.action.denormalise(rows[: network.chunk]), begun)
+        return Plan(actions, rows[network.chunk :] if network.tells_noise else None)
 
     def weights_sha256(self) -> str:
         return weights_sha256(self.network.state_dict())

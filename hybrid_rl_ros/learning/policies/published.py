@@ -15,9 +15,9 @@ from torch import Tensor
 
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import UserError
-from hybrid_rl_ros.learning.policies.shape import PolicyShape
+from hybrid_rl_ros.learning.policies.kinds import kind_of, shape_in
 
-FORMAT = 2
+FORMAT = 3
 # What reading and building from bytes of any content may raise.
 BAD_BYTES = (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, SafetensorError)
 
@@ -60,7 +60,7 @@ class PublishedPolicy:
 
 
 def write_published(head: Mapping[str, Any], weights: Mapping[str, Tensor]) -> bytes:
-    """`head`: kind, the shape, version and specs, as JSON has them."""
+    """`head`: kind, shape, version and specs, as JSON has them."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in weights.items()}
     summed = {**head, 'format': FORMAT}
     summed['sha256'] = _sum_of(summed, weights_sha256(tensors))
@@ -68,12 +68,9 @@ def write_published(head: Mapping[str, Any], weights: Mapping[str, Tensor]) -> b
 
 
 def architecture_of(head: Mapping[str, Any], specs: Specs) -> str:
-    return json.dumps([shape_in(head).model_dump(mode='json'), specs.model_dump(mode='json')])
-
-
-def shape_in(head: Mapping[str, Any]) -> PolicyShape:
-    """Raises ValueError for what is no shape."""
-    return PolicyShape.model_validate({name: head[name] for name in PolicyShape.model_fields if name in head})
+    return json.dumps(
+        [kind_of(head['kind']).family, shape_in(head).model_dump(mode='json'), specs.model_dump(mode='json')]
+    )
 
 
 def not_a_policy(where: str, error: object) -> UserError:

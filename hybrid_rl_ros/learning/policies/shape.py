@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.config_file import Section
@@ -23,21 +23,25 @@ class PolicyShape(Section):
 
 def shape_of(config: Config, agent: str) -> PolicyShape:
     """The shape of the policies that `agent` makes under a configuration; a cloned actor's is that of the learner."""
-    encoder = {
-        'features': config.encoder.features,
-        'encoder': config.encoder.kind,
-        # Loaded weights bring statistics of their own; weights from scratch are normalised otherwise.
-        'fixed_norm': config.encoder.weights is not None,
-    }
-    frame = config.sac.relative_frame
+    seen = what_is_seen(config)
     if agent == 'bc' and not config.clones_actor:
-        return PolicyShape(hidden=config.bc.hidden, relative_frame=frame, **encoder)
+        return PolicyShape(hidden=config.bc.hidden, **seen)
     sac = config.sac
     return PolicyShape(
         hidden=sac.hidden,
         activation=sac.activation,
         layer_norm=sac.actor_layer_norm,
         gripper=sac.gripper,
-        relative_frame=frame,
-        **encoder,
+        **seen,
     )
+
+
+def what_is_seen(config: Config) -> dict[str, Any]:
+    """The part of a shape that says how the policy looks, whatever acts behind it."""
+    return {
+        'features': config.encoder.features,
+        'encoder': config.encoder.kind,
+        # Loaded weights bring statistics of their own; weights from scratch are normalised otherwise.
+        'fixed_norm': config.encoder.weights is not None,
+        'relative_frame': config.sac.relative_frame,
+    }

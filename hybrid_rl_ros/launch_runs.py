@@ -1,0 +1,195 @@
+"""What the launch files of launch/ share: their arguments, and the run that each makes of them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from launch import LaunchContext
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
+from launch.events.process import ProcessExited
+from launch.substitutions import LaunchConfiguration
+
+from hybrid_rl_ros.bringup import PARTS, RunFailedError, nodes_of_part, nodes_of_run
+from hybrid_rl_ros.config import Config
+from hybrid_rl_ros.config_file import share_folder
+from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.launched_graph import Actions, LaunchedGraph
+from hybrid_rl_ros.runs import (
+    begin_evaluation,
+    begin_recording,
+    begin_training,
+    finish_recording,
+    needs_pretraining,
+    pretraining_command,
+    take_recording,
+    write_summary,
+)
+
+BOOLEAN = ['true', 'false']
+TASKS = ['reach', 'push', 'lift', 'peg_insert']
+STOP_EVALUATION_WITHIN_S = 30
+
+
+def argument(name: str, description: str, default: str | None = '', choices: list[str] | None = None) -> Any:
+    """A launch argument; `default` None makes it one that must be given."""
+    return DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
+
+
+def headless_argument() -> Any:
+    default = 'false' if os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY') else 'true'
+    return argument('headless', 'no windows; the default where there is no display', default, BOOLEAN)
+
+
+def set_argument() -> Any:
+    return argument('set', 'changes to the configuration, such as "seed=2 \'sac.hidden=[64, 64]\'"')
+
+
+def config_argument(default: str | None = None) -> Any:
+    return argument('config', 'the run: a path, or a file of config/ by its name', default)
+
+
+def training_arguments() -> list[Any]:
+    return [
+        argument('run', 'run folder (default: runs/<task>-<agent>-seed<n>)'),
+        argument('resume', 'go on with the run in `run`', 'false', BOOLEAN),
+        set_argument(),
+        part_argument(),
+    ]
+
+
+def part_argument(default: str = 'all', choices: list[str] | None = None) -> Any:
+    what = 'which nodes to start here: all; robot (simulation, cameras, observation, safety) and no_robot; '
+    return argument('part', what + 'no_learner and learner, for two machines', default, choices or list(PARTS))
+
+
+def value(context: LaunchContext, name: str) -> str:
+    return str(LaunchConfiguration(name).perform(context))
+
+
+def is_true(context: LaunchContext, name: str) -> bool:
+    return value(context, name) == 'true'
+
+
+def config_path(name_or_path: str) -> Path:
+    """A path as it is, or a file of config/ by its name. Raises UserError."""
+    if not name_or_path:
+        raise UserError('config: give the file of a run, such as config:=sim_reach_state')
+    path = Path(name_or_path)
+    if path.suffix in ('.yaml', '.yml'):
+        return path
+    return share_folder('config') / f'{name_or_path}.yaml'
+
+
+def overrides(context: LaunchContext) -> list[str]:
+    try:
+        return shlex.split(value(context, 'set'))
+    except ValueError as error:
+        raise UserError(f'set: {value(context, "set")!r}: {error}') from None
+
+
+def train(context: LaunchContext, part: str | None = None) -> Actions:
+    """Pretrain where that is needed, train, evaluate."""
+    resume, run = is_true(context, 'resume'), Path(value(context, 'run')) if value(context, 'run') else None
+    path = None if resume else config_path(value(context, 'config'))
+    config, run, _ = begin_training(path, overrides(context), run, resume)
+    if config.agent == 'bc':
+        raise UserError('agent: bc is trained without a graph; use hybrid-rl train, and eval.launch.py then')
+    part = part or value(context, 'part')
+    peers = nodes_of_run(config, 'train')
+    nodes = nodes_of_part(peers, part)
+
+    def after() -> Actions:
+        if config.eval.episodes and part == 'all':
+            return [_evaluation(run, config.eval.episodes)]
+        write_summary(config, run)
+        return [Shutdown(reason='the run is done')]
+
+    graph = LaunchedGraph(config, run, 'train', nodes, peers, after)
+    if part in ('all', 'learner', 'no_robot') and needs_pretraining(config, run):
+        return [_pretraining(config, run, graph)]
+    return graph.actions()
+
+
+def _pretraining(config: Config, run: Path, graph: LaunchedGraph) -> ExecuteProcess:
+    def on_exit(event: ProcessExited, context: LaunchContext) -> Actions | None:
+        if context.is_shutdown:
+            return None
+        return graph.actions() if event.returncode == 0 else [failure('pretraining failed')]
+
+    command, environment = pretraining_command(config, run)
+    return ExecuteProcess(cmd=command, name='pretrain', output='both', additional_env=environment, on_exit=on_exit)
+
+
+def _evaluation(run: Path, episodes: int) -> ExecuteProcess:
+    def on_exit(event: ProcessExited, context: LaunchContext) -> Actions | None:
+        if context.is_shutdown:
+            return None
+        return [failure('the evaluation failed') if event.returncode else Shutdown(reason='the run is done')]
+
+    command = [sys.executable, '-m', 'hybrid_rl_ros.cli', 'eval', '--run', str(run), '--episodes', str(episodes)]
+    stop_within = str(STOP_EVALUATION_WITHIN_S)
+    return ExecuteProcess(cmd=command, name='eval', output='both', sigterm_timeout=stop_within, on_exit=on_exit)
+
+
+def failure(what: str) -> OpaqueFunction:
+    """Ends the launch with status 1."""
+
+    def fail(_: LaunchContext) -> None:
+        raise RunFailedError(what)
+
+    return OpaqueFunction(function=fail)
+
+
+def evaluate(context: LaunchContext) -> Actions:
+    """Fresh episodes with a run's policy."""
+    run, episodes = Path(value(context, 'run')), _whole_number(context, 'episodes')
+    config, folder = begin_evaluation(run, overrides(context))
+    peers = nodes_of_run(config, 'eval', episodes=episodes)
+
+    def after() -> Actions:
+        write_summary(config, run)
+        return [Shutdown(reason='the evaluation is done')]
+
+    nodes = nodes_of_part(peers, value(context, 'part'))
+    return LaunchedGraph(config, folder, 'eval', nodes, peers, after).actions()
+
+
+def record(context: LaunchContext) -> Actions:
+    """Demonstrations of a scripted expert or of a person."""
+    expert, teleop = value(context, 'expert'), value(context, 'teleop')
+    if bool(expert) == bool(teleop):
+        raise UserError('name who acts: expert:=TASK for a scripted expert, or teleop:=DEVICE for a person')
+    changes = overrides(context) + ([f'teleop.device={teleop}'] if teleop else [])
+    out, keep = Path(value(context, 'out')), value(context, 'keep')
+    config, work = begin_recording(config_path(value(context, 'config')), changes, out, expert or None)
+    episodes, noise = _whole_number(context, 'episodes'), float(value(context, 'noise'))
+    nodes = nodes_of_run(config, 'record', episodes, expert or None, noise, keep)
+
+    def after() -> Actions:
+        finish_recording(work, out, keep)
+        return [Shutdown(reason='the recording is done')]
+
+    kept = lambda: take_recording(work, out, keep)  # noqa: E731
+    return LaunchedGraph(config, work, 'record', nodes, nodes, after, kept).actions()
+
+
+def _whole_number(context: LaunchContext, name: str) -> int:
+    text = value(context, name)
+    if not text.isdigit() or int(text) < 1:
+        raise UserError(f'{name}: expected a whole number above 0, got {text!r}')
+    return int(text)
+
+
+def simulate(context: LaunchContext) -> Actions:
+    """Train in MuJoCo: the configuration of the task where none is named."""
+    if not value(context, 'config') and not is_true(context, 'resume'):
+        context.launch_configurations['config'] = sim_config(value(context, 'task'))
+    return train(context)
+
+
+def sim_config(task: str) -> str:
+    return 'sim_reach_state' if task == 'reach' else f'sim_{task}'

@@ -1,0 +1,136 @@
+"""gazebo.launch.py: what it starts, and a whole run of it beside stand-ins for Gazebo's server and bridge."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from fake_gazebo import make_prefix
+from launched import end, end_what_was_left, executed, launch, node_status, pids, wait_for
+from resolving import command, processes
+
+from hybrid_rl_ros.bringup import nodes_of_run
+from hybrid_rl_ros.config import load_config
+from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.run_folder import read_json_lines
+
+SMALL = "train.warm_up_steps=20 'sac.hidden=[32, 32]' train.env_steps=60 eval.episodes=0 episode.time_limit_steps=15"
+
+
+@pytest.fixture
+def prefix(tmp_path, monkeypatch) -> dict[str, str]:
+    environment = make_prefix(tmp_path)
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    return environment
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    yield
+    end_what_was_left()
+
+
+def programs(started) -> list[str]:
+    return [Path(part[0]).name for part in started]
+
+
+@pytest.mark.parametrize(
+    ('task', 'bridges'),
+    [
+        ('reach', ['gz_bridge', 'gz_bridge_control']),
+        ('lift', ['gz_bridge', 'gz_bridge_control', 'gz_bridge_images', 'gz_bridge_cube']),
+        ('peg_insert', ['gz_bridge', 'gz_bridge_control', 'gz_bridge_images']),
+    ],
+)
+def test_every_bridge_has_a_process_and_the_nodes_are_those_of_bringup(tmp_path, prefix, monkeypatch, task, bridges):
+    monkeypatch.setattr('hybrid_rl_ros.launched_graph.is_up', lambda run, simulation: True)
+    run = tmp_path / 'run'
+    started = processes('gazebo', task=task, control='gz', run=str(run), train='true', headless='true')
+    commands = [command(process) for process in started]
+    assert programs(commands)[: len(bridges)] == ['parameter_bridge'] * len(bridges)
+    config = load_config(run / 'config.yaml')
+    nodes = nodes_of_run(config, 'train')
+    peers = [node.name for node in nodes]
+    assert nodes[0].name == 'gazebo_node' and 'sim_node' not in peers
+    expected = [[*node.command(run.resolve(), 'train', peers, ''), '--ros-args'] for node in nodes]
+    assert commands[len(bridges) :] == expected
+    assert all('use_sim_time:=true' in each for each in commands[len(bridges) :])
+
+
+def test_without_training_it_brings_up_the_robot_alone(tmp_path, prefix, monkeypatch):
+    monkeypatch.setattr('hybrid_rl_ros.launched_graph.is_up', lambda run, simulation: True)
+    started = processes('gazebo', control='gz', run=str(tmp_path / 'run'), headless='true')
+    modules = [part for each in started for part in command(each) if part.startswith('hybrid_rl_ros.nodes.')]
+    assert modules == [f'hybrid_rl_ros.nodes.{name}_node' for name in ('gazebo', 'observation', 'safety')]
+
+
+def test_with_ros2_control_the_world_and_the_description_name_its_plugin_and_its_controllers(tmp_path, prefix):
+    run = tmp_path / 'run'
+    started = [command(process) for process in processes('gazebo', run=str(run), headless='true')]
+    assert programs(started)[:3] == ['parameter_bridge', 'robot_state_publisher', 'spawner']
+    world = (run / 'world.sdf').read_text()
+    assert 'gz_ros2_control::GazeboSimROS2ControlPlugin' in world and 'joint-position-controller' not in world
+    parameters = world.split('<parameters>')[1].split('</parameters>')[0]
+    controllers = yaml.safe_load(Path(parameters).read_text())
+    assert controllers['joint_trajectory_controller']['ros__parameters']['joints'] == [f'joint{i}' for i in range(1, 8)]
+    assert load_config(run / 'config.yaml').sim.control == 'ros2_control'
+
+
+@pytest.mark.slow
+def test_reach_is_trained_beside_stand_ins(tmp_path, prefix):
+    run = tmp_path / 'run'
+    given = {'task': 'reach', 'control': 'gz', 'headless': 'true', 'train': 'true', 'run': str(run), 'set': SMALL}
+    process = launch('gazebo', environment=prefix, **given)
+    output = end(process, run)
+    assert process.returncode == 0, output
+    arguments = (tmp_path / 'gz_args').read_text().split()
+    assert arguments[:3] == ['-r', '-s', '--headless-rendering'] and arguments[-1].endswith('worlds/reach.sdf')
+    with ReplayStore.open(run / 'replay', read_only=True) as store:
+        assert store.transitions >= 60
+    # Every episode began where the target had been put: the resets went through the gate and through `gz`.
+    assert len(read_json_lines(run / 'episodes.jsonl')) >= 4
+    assert len(json.loads((tmp_path / 'target.json').read_text())) == 3
+    counters = node_status(run, 'safety_node')['counters']
+    assert counters['executed_reset'] > 5 and counters['executed_policy'] >= 60
+    learner = node_status(run, 'learner_node')
+    assert learner['counters'].get('dropped_steps', 0) <= 3 and learner['transitions'] == learner['env_steps']
+
+
+@pytest.mark.slow
+def test_the_doctor_finds_what_it_finds_beside_the_mujoco_node(tmp_path, prefix):
+    run = tmp_path / 'run'
+    process = launch('gazebo', environment=prefix, task='lift', control='gz', headless='true', run=str(run))
+    try:
+        wait_for(lambda: node_status(run, 'gazebo_node').get('up', False) and bool(pids(run, 'safety_node')))
+        config = str(run / 'config.yaml')
+        doctor = [sys.executable, '-m', 'hybrid_rl_ros.cli', 'doctor', '--config', config, '--json']
+        result = subprocess.run(doctor, capture_output=True, text=True, timeout=120)
+    finally:
+        process.send_signal(signal.SIGINT)
+    output = end(process, run)
+    report = json.loads(result.stdout)
+    assert report['ok'], (result.stdout, output)
+    found = {check['name']: check['level'] for check in report['checks']}
+    wanted = ('joint_states', 'wrench', 'task_state', 'sim/reset', 'front/image_raw', 'wrist/image_raw')
+    assert {name: found.get(name) for name in wanted} == dict.fromkeys(wanted, 'ok')
+
+
+@pytest.mark.slow
+def test_a_dead_bridge_ends_the_launch(tmp_path, prefix):
+    run = tmp_path / 'run'
+    given = {'task': 'reach', 'control': 'gz', 'headless': 'true', 'train': 'true', 'run': str(run)}
+    process = launch('gazebo', environment=prefix, **given)
+    wait_for(lambda: executed(run) > 3)
+    children = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
+    bridge = next(p for p in children if b'gz_bridge_control' in Path(f'/proc/{p}/cmdline').read_bytes())
+    subprocess.run(['kill', '-9', bridge], check=True)
+    output = end(process, run)
+    assert 'gz_bridge_control ended with status -9; the arm holds' in output
+    assert process.returncode == 1

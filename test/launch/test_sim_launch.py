@@ -1,0 +1,103 @@
+"""sim.launch.py really run: it trains, and a node that dies brings the rest down in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+
+import pytest
+from launched import end, end_what_was_left, executed, launch, pids, wait_for
+
+from hybrid_rl_ros.bringup import node_status
+from hybrid_rl_ros.data.replay_store import ReplayStore
+
+pytestmark = pytest.mark.slow
+SMALL = "train.warm_up_steps=20 'sac.hidden=[32, 32]' episode.time_limit_steps=20 train.checkpoint_every_steps=25"
+GRAPH = ['sim_node', 'learner_node', 'inference_node', 'observation_node', 'safety_node', 'recorder_node']
+GRAPH += ['reward_reset_node']
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    yield
+    end_what_was_left()
+
+
+def test_a_run_is_trained_and_evaluated(tmp_path):
+    run = tmp_path / 'run'
+    settings = f'{SMALL} train.env_steps=80 eval.episodes=2'
+    process = launch('sim', task='reach', run=str(run), headless='true', set=settings)
+    output = end(process, run)
+    assert process.returncode == 0, output
+    summary = json.loads((run / 'summary.json').read_text())
+    assert summary['transitions_stored'] == summary['env_steps'] >= 80
+    assert summary['dropped_steps'] == 0 and summary['eval_episodes'] == 2
+
+
+@pytest.mark.timeout(900)
+def test_reach_is_learned(tmp_path):
+    """As a user would, with nothing made smaller."""
+    run = tmp_path / 'run'
+    process = launch('sim', task='reach', run=str(run), headless='true')
+    output, _ = process.communicate(timeout=850)
+    assert process.returncode == 0, output
+    summary = json.loads((run / 'summary.json').read_text())
+    assert summary['success_rate_eval'] >= 0.9 and summary['eval_episodes'] == 50
+
+
+@pytest.mark.parametrize('victim', ['safety_node', 'inference_node', 'sim_node'])
+def test_a_killed_node_brings_the_rest_down_in_the_reverse_order(tmp_path, victim):
+    run = tmp_path / 'run'
+    process = launch('sim', run=str(run), headless='true', set=f'{SMALL} train.env_steps=100000')
+    wait_for(lambda: executed(run) > 30)
+    os.kill(pids(run, victim)[0], signal.SIGKILL)
+    output = end(process, run)
+    assert process.returncode == 1
+    assert f'{victim} was killed by SIGKILL; the arm holds; go on with: hybrid-rl train --resume' in output
+    assert 'Traceback' not in output
+    told = re.findall(r"sending signal 'SIGTERM' to process\[(\w+)-\d+\]", output)
+    assert told == [name for name in reversed(GRAPH) if name != victim]
+    clean = re.findall(r'\[(\w+)-\d+\]: process has finished cleanly', output)
+    assert sorted(clean) == sorted(told)
+    assert list((run / 'checkpoints').glob('*.safetensors'))
+    with ReplayStore.open(run / 'replay', read_only=True) as store:
+        assert store.transitions > 20
+
+
+def test_a_killed_learner_comes_back_and_goes_on_while_the_arm_acts(tmp_path):
+    run = tmp_path / 'run'
+    settings = f'{SMALL} clock=realtime control_rate_hz=20 train.env_steps=100000 eval.episodes=0'
+    process = launch('sim', run=str(run), headless='true', set=settings)
+    try:
+        wait_for(lambda: node_status(run, 'inference_node').get('policy_version', 0) >= 3)
+        os.kill(pids(run, 'learner_node')[0], signal.SIGKILL)
+        before, held = executed(run), node_status(run, 'learner_node')['transitions']
+        version = node_status(run, 'inference_node')['policy_version']
+        wait_for(lambda: executed(run) > before + 40)
+        wait_for(lambda: node_status(run, 'learner_node').get('transitions', 0) > held + 40)
+        wait_for(lambda: node_status(run, 'inference_node')['policy_version'] > version + 2)
+    finally:
+        process.send_signal(signal.SIGINT)
+    output = end(process, run)
+    assert 'bringing the rest down' not in output
+    assert len(re.findall(r'\[learner_node-\d+\]: process started', output)) == 2
+
+
+def test_no_node_outlives_a_killed_launch(tmp_path):
+    run = tmp_path / 'run'
+    process = launch('sim', run=str(run), headless='true', set=f'{SMALL} train.env_steps=100000')
+    wait_for(lambda: executed(run) > 5)
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not pids(run), within_s=30)
+
+
+def test_what_a_user_got_wrong_is_said_without_a_traceback(tmp_path):
+    process = launch('sim', run=str(tmp_path / 'run'), headless='true', set='sede=2')
+    output = end(process, tmp_path)
+    assert process.returncode == 1
+    assert "unknown key 'sede'; the nearest valid key is 'seed'" in output
+    assert 'Traceback' not in output

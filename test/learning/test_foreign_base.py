@@ -1,0 +1,178 @@
+"""Steering what somebody else trained: an exported model and its description."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from test_dsrl import chunk_batch
+from test_sac import make_specs
+
+from hybrid_rl_ros.config import Config
+from hybrid_rl_ros.data.specs import Observation, Specs
+from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.learning.acting import PolicyActor
+from hybrid_rl_ros.learning.agents.dsrl import DsrlAgent
+from hybrid_rl_ros.learning.export_base import export_base
+from hybrid_rl_ros.learning.policies.base_file import save_base
+from hybrid_rl_ros.learning.policies.base_network import BaseNetwork, base_shape_of
+from hybrid_rl_ros.learning.policies.kinds import shape_of_agent
+from hybrid_rl_ros.learning.policies.policy import Policy
+
+SPECS = make_specs(2, 1)
+OBSERVATION = Observation(np.array([0.3, -0.7], np.float32))
+
+
+def make_config(file: Path | None, **dsrl) -> Config:
+    base = {'chunk': 2, 'hidden': [16], 'steps': 2, 'file': None if file is None else str(file)}
+    return Config.model_validate(
+        {
+            'agent': 'dsrl',
+            'base': base,
+            'dsrl': {'hidden': [16], 'batch': 16, **dsrl},
+            'train': {'compile': 'off', 'device': 'cpu'},
+        }
+    )
+
+
+@pytest.fixture
+def ours() -> BaseNetwork:
+    network = BaseNetwork(SPECS, base_shape_of(make_config(None)))
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(parameter.numel()))
+    return network.requires_grad_(False)
+
+
+@pytest.fixture(params=['onnx', 'torch'])
+def exported(request, tmp_path, ours) -> Path:
+    save_base(ours, SPECS, tmp_path / 'policy.safetensors')
+    return export_base(tmp_path / 'policy.safetensors', tmp_path / 'out', request.param)
+
+
+def steered_agent(file: Path, specs: Specs = SPECS, **dsrl) -> DsrlAgent:
+    config = make_config(file, **dsrl)
+    agent = DsrlAgent(specs, config, 'cpu')
+    agent.use_base(Policy.build(specs, shape_of_agent(config).base, 'foreign'))
+    return agent
+
+
+def rewritten(file: Path, **changes) -> Path:
+    path = file.with_name('changed.yaml')
+    path.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **changes}))
+    return path
+
+
+def test_one_of_ours_is_the_same_as_a_foreigner(exported, ours):
+    agent = steered_agent(exported)
+    state, noise = torch.rand(5, 2) * 2 - 1, torch.randn(5, 2)
+    np.testing.assert_allclose(agent.network.base.decode(state, noise), ours.decode(state, noise), atol=1e-5)
+
+
+@pytest.mark.parametrize('variant', ['na', 'sac'])
+def test_a_foreigner_is_steered_saved_and_acted_on_without_its_code(exported, variant):
+    agent = steered_agent(exported, variant=variant)
+    if variant == 'na':
+        agent.update(chunk_batch(), 4)
+    policy = agent.policy()
+    again = Policy.from_bytes(policy.to_bytes(1))
+    plan = policy.plan(OBSERVATION)
+    np.testing.assert_array_equal(again.plan(OBSERVATION).actions, plan.actions)
+    actor = PolicyActor(SPECS, Config().inference, seed=1, deterministic=True)
+    actor.use(policy.to_bytes(1), 'test')
+    np.testing.assert_allclose(actor.plan(OBSERVATION).actions, plan.actions, atol=1e-6)
+    assert actor.engine is not None and actor.engine.name.startswith('PyTorch eager')
+
+
+def test_numbers_are_given_in_the_order_and_the_units_that_the_model_knows(tmp_path):
+    """A model that says: both actions of every step are the two states, in its own order and units."""
+
+    class Echo(torch.nn.Module):
+        def forward(self, obs, z):
+            return obs[:, None, :] + 0.0 * z
+
+    specs = make_specs(2, 2)
+    program = torch.export.export(Echo(), (torch.zeros(1, 2), torch.zeros(1, 2, 2)))
+    torch.export.save(program, str(tmp_path / 'echo.pt2'))
+    described = {
+        'version': 1,
+        'model': 'echo.pt2',
+        'state': [{'name': 's1'}, {'name': 's0', 'low': -4, 'high': 4}],
+        'actions': [{'name': 'a1', 'low': -1, 'high': 1}, {'name': 'a0', 'low': 0, 'high': 2}],
+        'chunk': 2,
+        'inputs': {'state': 'obs', 'noise': 'z'},
+    }
+    (tmp_path / 'base.yaml').write_text(yaml.safe_dump(described))
+    agent = steered_agent(tmp_path / 'base.yaml', specs)
+    state = torch.from_numpy(specs.observation.state.normalise(np.array([[1.0, 0.5], [-2.0, 0.25]])).astype(np.float32))
+    made = agent.network.base.decode(state, torch.zeros(2, 4)).reshape(2, 2, 2).numpy()
+    # s1 as it is becomes a1 as it is; s0 in units of 4 becomes a0, whose -1 to 1 are 0 to 2.
+    physical = specs.action.denormalise(made)
+    np.testing.assert_allclose(physical[:, 0], [[1.25, 0.5], [0.5, 0.25]], atol=1e-6)
+    np.testing.assert_allclose(physical[:, 1], physical[:, 0])
+
+
+class Chance(torch.nn.Module):
+    def forward(self, state, noise):
+        return noise + torch.randn_like(noise)
+
+
+class Deaf(torch.nn.Module):
+    def forward(self, state):
+        return state[:, None, :1].repeat(1, 2, 1)
+
+
+def foreign(tmp_path: Path, module: torch.nn.Module, *example: torch.Tensor) -> Path:
+    torch.export.save(torch.export.export(module, example), str(tmp_path / 'model.pt2'))
+    names = {'state': [{'name': 's0'}, {'name': 's1'}], 'actions': [{'name': 'a0'}]}
+    (tmp_path / 'base.yaml').write_text(yaml.safe_dump({'version': 1, 'model': 'model.pt2', 'chunk': 2, **names}))
+    return tmp_path / 'base.yaml'
+
+
+def test_a_model_with_chance_in_it_is_refused(tmp_path):
+    file = foreign(tmp_path, Chance(), torch.zeros(1, 2), torch.zeros(1, 2, 1))
+    with pytest.raises(UserError, match='the same noise gives different actions'):
+        steered_agent(file)
+
+
+def test_a_model_without_a_noise_to_steer_is_refused(tmp_path):
+    file = foreign(tmp_path, Deaf(), torch.zeros(1, 2))
+    with pytest.raises(UserError, match="has no input 'noise' for the noise, but state"):
+        steered_agent(file)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'complaint'),
+    [
+        ({'version': 2}, 'version'),
+        ({'model': 'none.onnx'}, 'there is no file'),
+        ({'chunk': 3}, 'makes chunks of 3, base.chunk is 2'),
+        ({'state': [{'name': 's0'}, {'name': 'depth'}]}, 'state: depth is not among'),
+        ({'actions': [{'name': 'b0'}]}, 'actions: b0 is not among'),
+        ({'noise_range': 1.0}, r'dsrl.bound \(1.5\) is beyond'),
+        ({'state': [{'name': 's0', 'low': 1}, {'name': 's1'}]}, 'low and high come together'),
+        ({'colour': 'red'}, 'colour'),
+    ],
+)
+def test_what_does_not_fit_is_one_line_that_says_so(tmp_path, ours, changes, complaint):
+    save_base(ours, SPECS, tmp_path / 'policy.safetensors')
+    file = export_base(tmp_path / 'policy.safetensors', tmp_path / 'out', 'onnx')
+    with pytest.raises(UserError, match=complaint) as error:
+        steered_agent(rewritten(file, **changes))
+    assert '\n' not in str(error.value)
+
+
+def test_a_model_that_is_no_model_is_refused(tmp_path):
+    file = foreign(tmp_path, Deaf(), torch.zeros(1, 2))
+    (tmp_path / 'model.pt2').write_bytes(b'nothing')
+    with pytest.raises(UserError, match='cannot be loaded'):
+        steered_agent(file)
+
+
+def test_a_model_that_changed_since_the_run_began_is_refused(exported):
+    policy = steered_agent(exported).policy()
+    exported.write_text(exported.read_text() + '# touched\n')
+    with pytest.raises(UserError, match='has changed since the run began'):
+        Policy.from_bytes(policy.to_bytes(1))
