@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from hybrid_rl_ros.data.exchange.bag_recording import BagRecording
@@ -87,7 +86,7 @@ def _next_folder(parent: Path) -> Path:
 
 
 def main() -> None:
-    sys.exit(node_main(BagNode))
+    node_main(BagNode)
 
 
 if __name__ == '__main__':

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import asdict
 
@@ -102,8 +101,7 @@ class CameraNode(GraphNode):
 
 
 def main() -> None:
-    # A capture thread that is stuck in a driver would make the interpreter's own ending crash.
-    os._exit(node_main(CameraNode))
+    node_main(CameraNode)
 
 
 if __name__ == '__main__':

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from functools import partial
@@ -276,7 +275,7 @@ class GazeboNode(GraphNode):
 
 
 def main() -> None:
-    sys.exit(node_main(GazeboNode))
+    node_main(GazeboNode)
 
 
 if __name__ == '__main__':

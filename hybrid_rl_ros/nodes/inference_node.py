@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -209,7 +208,7 @@ class InferenceNode(GraphNode):
 
 
 def main() -> None:
-    sys.exit(node_main(InferenceNode))
+    node_main(InferenceNode)
 
 
 if __name__ == '__main__':

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import sys
 from pathlib import Path
 
 from rclpy.publisher import Publisher
@@ -134,7 +133,7 @@ class LearnerNode(GraphNode):
 
 
 def main() -> None:
-    sys.exit(node_main(LearnerNode))
+    node_main(LearnerNode)
 
 
 if __name__ == '__main__':

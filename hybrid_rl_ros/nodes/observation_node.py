@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from typing import Any
 
@@ -195,7 +194,7 @@ class ObservationNode(GraphNode):
 
 
 def main() -> None:
-    sys.exit(node_main(ObservationNode))
+    node_main(ObservationNode)
 
 
 if __name__ == '__main__':

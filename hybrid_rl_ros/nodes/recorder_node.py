@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -149,7 +148,7 @@ def _transitions_held(folder: Path) -> int:
 
 
 def main() -> None:
-    sys.exit(node_main(RecorderNode))
+    node_main(RecorderNode)
 
 
 if __name__ == '__main__':

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
@@ -178,7 +177,7 @@ class RewardResetNode(GraphNode):
 
 
 def main() -> None:
-    sys.exit(node_main(RewardResetNode))
+    node_main(RewardResetNode)
 
 
 if __name__ == '__main__':

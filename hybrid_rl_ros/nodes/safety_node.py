@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -371,7 +370,7 @@ class SafetyNode(GraphNode):
 
 
 def main() -> None:
-    sys.exit(node_main(SafetyNode))
+    node_main(SafetyNode)
 
 
 if __name__ == '__main__':

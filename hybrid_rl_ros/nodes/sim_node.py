@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from array import array
 
@@ -254,7 +253,7 @@ class SimNode(GraphNode):
 
 
 def main() -> None:
-    sys.exit(node_main(SimNode))
+    node_main(SimNode)
 
 
 if __name__ == '__main__':

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
@@ -235,7 +234,7 @@ def _finite(message: JointState) -> dict[str, float]:
 
 
 def main() -> None:
-    sys.exit(node_main(TeleopNode))
+    node_main(TeleopNode)
 
 
 if __name__ == '__main__':

@@ -11,9 +11,10 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -247,13 +248,31 @@ class GraphNode(LifecycleNode):
         self._diagnostics.publish(message)
 
 
-def run_node(make_node: Callable[[], GraphNode]) -> int:
-    """Spin one node until it finishes, a signal comes or its parent is gone. Returns the exit status.
+def node_main(make_node: Callable[[], GraphNode]) -> NoReturn:
+    """A node's process: spin it until it finishes, a signal comes or its parent is gone.
 
-    A user's mistake is one line and status 2; any other exception ends the process with its traceback, so that a
-    broken callback is never a silent one.
+    The exit status is the node's own; a user's mistake is one line and status 2, and any other exception ends the
+    process with its traceback, so that a broken callback is never a silent one.
     """
-    _die_with_parent()
+    try:
+        code = _run_node(make_node)
+    except UserError as error:
+        sys.stderr.write(f'error: {error}\n')
+        code = USER_ERROR_EXIT
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    # What is left of the node keeps its participant, which leaves its shared memory behind if it is not destroyed.
+    gc.unfreeze()
+    gc.collect()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The interpreter's own ending stops for ever where a thread of Fast DDS or of a camera's driver is stuck.
+    os._exit(code)
+
+
+def _run_node(make_node: Callable[[], GraphNode]) -> int:
+    die_with_parent()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -274,11 +293,12 @@ def run_node(make_node: Callable[[], GraphNode]) -> int:
             node.end()
             node.status.take_stock()
             node.status.write()
+            _exit_if_stuck()
+            # The others hear now that it has left, not when its lease ends.
+            node.destroy_node()
         return node.exit_code or 0
-    except UserError as error:
-        sys.stderr.write(f'error: {error}\n')
-        return USER_ERROR_EXIT
     finally:
+        _exit_if_stuck()
         rclpy.try_shutdown()
 
 
@@ -318,31 +338,32 @@ def _refuse_unknown_parameters(node: GraphNode) -> None:
             raise UserError(f'{node.get_name()}: unknown parameter {name!r}; the nearest is {nearest!r}')
 
 
-def node_main(make_node: Callable[[], GraphNode]) -> int:
-    """The entry point's body: leaves at once after the node ended, past any library's exit handlers."""
-    code = run_node(make_node)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    return code
-
-
 def _incompatible(offered: QoSProfile, wanted: QoSProfile) -> bool:
     return qos_check_compatible(offered, wanted)[0] == QoSCompatibility.ERROR
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End with the command that started the graph, even if that was killed without warning."""
     expected = os.environ.get('HYBRID_RL_PARENT')
     if expected is None:
         return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     parent = int(expected)
 
     def watch() -> None:
+        # Where Python is stuck for good, no handler of its own runs. The kernel sends this thread's signal as well,
+        # whose handler is alarm(2) itself: called with the signal's number, 12, it ends the process 12 s later.
+        libc.signal(signal.SIGUSR2, ctypes.cast(libc.alarm, ctypes.c_void_p))
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGUSR2)
         while os.getppid() == parent:
             time.sleep(PARENT_POLL_S)
-        # Its own thread, without Python's lock: whatever is stuck, the process goes, and its log says where it stood.
-        faulthandler.dump_traceback_later(STUCK_AFTER_S, exit=True)
+        _exit_if_stuck()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _exit_if_stuck() -> None:
+    """The process is gone STUCK_AFTER_S from now; its log says where it stood. A C thread, without Python's lock."""
+    faulthandler.dump_traceback_later(STUCK_AFTER_S, exit=True)

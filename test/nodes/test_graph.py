@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -77,6 +78,12 @@ def how_it_stands(pid: int) -> str:
     return f'{(process / "cmdline").read_bytes()!r}: {threads}'
 
 
+def shared_memory_of(pids: list[int]) -> set[Path]:
+    """The segments, of tens of megabytes each, in which Fast DDS keeps what these processes send."""
+    maps = ''.join(Path(f'/proc/{pid}/maps').read_text() for pid in pids)
+    return {Path(name) for name in re.findall(r'/dev/shm/fast[a-z]+_[0-9a-f]{16}$', maps, re.MULTILINE)}
+
+
 def executed(run: Path) -> int:
     return node_status(run, 'safety_node').get('counters', {}).get('executed_policy', 0)
 
@@ -145,16 +152,20 @@ def test_recorded_demonstrations_are_successes_only_and_end_terminal(tmp_path):
             assert np.abs(np.diff(tool, axis=0)).max() < 0.03
 
 
-def test_no_node_outlives_a_killed_command(tmp_path):
+def test_neither_a_node_nor_its_shared_memory_outlives_a_killed_command(tmp_path):
     run = tmp_path / 'run'
     process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*SMALL, 'train.env_steps=100000'))
     wait_for(lambda: executed(run) > 5)
+    segments = shared_memory_of(processes_of(run))
+    assert segments
     process.kill()
     process.communicate()
     ended_by = time.monotonic() + 20.0
     while left := processes_of(run):
-        assert time.monotonic() < ended_by, [how_it_stands(pid) for pid in left]
+        if time.monotonic() > ended_by:
+            pytest.fail('\n'.join(how_it_stands(pid) for pid in left))
         time.sleep(0.02)
+    assert not [segment for segment in segments if segment.exists()]
 
 
 @pytest.mark.slow
