@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from std_srvs.srv import Trigger
@@ -42,8 +43,9 @@ class RecorderNode(GraphNode):
         self._env_steps: int = max(counted, _transitions_held(self.run_dir / 'replay'))
         self._began = time.monotonic() - (earlier[-1]['wall_s'] if earlier else 0.0)
         self._file = open_json_lines(path)
+        self._line: dict[str, Any] | None = None
+        self._whole = self._told = -1.0
         self._last: float | None = None
-        self._told = -1.0
         self._finished = 0
         self._store = self._open_store() if self.role != 'train' else None
         # Where each kept episode ends; what was there before is never taken back.
@@ -76,6 +78,7 @@ class RecorderNode(GraphNode):
     def _on_stamp(self, stamp: int, step: Step | None, reward: dict[str, float]) -> None:
         self._running = reward['running'] > 0.5
         if reward['episode'] != self._episode:
+            self._write_line()
             self._episode, self._interventions = reward['episode'], 0
             if self.role == 'record' and self._store is not None:
                 # What is left of an episode that was aborted.
@@ -87,6 +90,8 @@ class RecorderNode(GraphNode):
             self._store.append(step)
         if step.ends_episode:
             self._keep_or_discard(self._keep == 'all' or (step.terminal and step.reward > 0))
+            self._whole = self._episode
+            self._write_line_if_whole()
 
     def _keep_or_discard(self, keep: bool) -> None:
         if self.role == 'record' and self._store is not None:
@@ -99,10 +104,23 @@ class RecorderNode(GraphNode):
         self._finished += keep if self.role == 'record' else 1
         if self._episodes and self._finished >= self._episodes:
             self._last = self._episode
-            self._finish_if_told()
 
-    def _finish_if_told(self) -> None:
-        """Done, once the last episode's line is written too: it comes by another topic, before or after its step."""
+    def _write_line_if_whole(self) -> None:
+        """An episode's line comes by another topic than its last step, before or after it.
+
+        In lock-step, where nothing is lost, it waits for the step: a run that is stopped in between goes on from the
+        steps that were stored, which are one fewer than the line has.
+        """
+        if self._line is None:
+            return
+        if self._line['episode'] <= self._whole or self._line['outcome'] == 'aborted' or not self.lockstep:
+            self._write_line()
+
+    def _write_line(self) -> None:
+        if self._line is not None:
+            self._file.write(json.dumps({**self._line, 'interventions': self._interventions}) + '\n')
+            self._told = float(self._line['episode'])
+            self._line = None
         if self._last is not None and self._told >= self._last:
             self.finish()
 
@@ -126,18 +144,15 @@ class RecorderNode(GraphNode):
             return
         values = {item.key: item.value for item in status.values}
         self._env_steps += int(values['steps'])
-        line = {
+        self._line = {
             'episode': int(values['episode']),
             'steps': int(values['steps']),
             'return': float(values['return']),
             'outcome': status.message,
             'env_steps': self._env_steps,
             'wall_s': round(time.monotonic() - self._began, 2),
-            'interventions': self._interventions,
         }
-        self._file.write(json.dumps(line) + '\n')
-        self._told = float(line['episode'])
-        self._finish_if_told()
+        self._write_line_if_whole()
 
 
 def _transitions_held(folder: Path) -> int:
