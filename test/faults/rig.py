@@ -15,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 from hybrid_rl_ros.bringup import Bringup, NodeProcess, node_status, prepare_run, resolve_specs
 from hybrid_rl_ros.config import Config, load_config
@@ -170,10 +171,27 @@ class Rig:
         self._actions[self.source].publish(write_named_vector(values, now - round(self.age_s * 1e9), self.frame))
         self._tick += 1
 
+    def hear_commands(self) -> list[np.ndarray]:
+        """The set-points (J,) of the arm from here on, in the order in which the gate made them."""
+        topic, commands = self.robot.command.topic, []
+        self.node.create_subscription(
+            JointTrajectory, topic, lambda message: commands.append(np.array(message.points[0].positions)), STEP
+        )
+        self.wait_for(lambda: self.node.count_publishers(topic) == 1)
+        self.spin(1.0)
+        return commands
+
+    def commanded_speed(self, commands: list[np.ndarray]) -> float:
+        """Of the fastest joint, rad/s. Where they come late, on a busy machine, the arm itself may be faster."""
+        return float(np.abs(np.diff(commands, axis=0)).max() * self.robot.command.rate_hz)
+
+    def drive_until(self, condition: Callable[[], bool]) -> None:
+        self.wait_for(lambda: (self.act(), self.spin(1 / RATE_HZ), condition())[-1])  # type: ignore[func-returns-value]
+
     def move(self) -> None:
         """Get the arm moving sideways, and make sure that it does."""
         self.action = lambda _: dict(SWAY)
-        self.wait_for(lambda: (self.act(), self.spin(1 / RATE_HZ), self.speed > 0.15)[-1])  # type: ignore[func-returns-value]
+        self.drive_until(lambda: self.speed > 0.15)
 
     def call(self, service: str) -> Trigger.Response:
         client = self.node.create_client(Trigger, service)

@@ -187,20 +187,11 @@ def test_27_actions_without_an_episode_move_nothing(rig, report):
 
 def test_28_taking_over_starts_from_where_the_arm_is(rig, report):
     """The first command is the measured state."""
-    from trajectory_msgs.msg import JointTrajectory
-
-    from hybrid_rl_ros.ros.qos import COMMAND
-
-    commands: list[np.ndarray] = []
-    rig.node.create_subscription(
-        JointTrajectory, rig.robot.command.topic, lambda m: commands.append(np.array(m.points[0].positions)), COMMAND
-    )
-    rig.wait_for(lambda: rig.node.count_publishers(rig.robot.command.topic) == 1)
-    rig.spin(1.0)
+    commands = rig.hear_commands()
     measured = rig.seen.joints[-1][1]
-    rig.wait_for(lambda: (rig.act(), rig.spin(0.05), len(commands) > 20)[-1])
+    rig.drive_until(lambda: len(commands) > 20)
     np.testing.assert_allclose(commands[0], measured, atol=1e-4)
-    assert np.abs(np.diff(commands, axis=0)).max() <= max(rig.robot.joint_speeds_rad_s) * 0.05
+    assert rig.commanded_speed(commands) <= max(rig.robot.joint_speeds_rad_s) * 1.001
     report(28, 'activation', 'first command equals the measured state')
 
 
@@ -208,7 +199,7 @@ def test_29_a_misspelt_parameter_is_refused_at_the_start(tmp_path):
     gate = NodeProcess('safety_node', {'speed_scal': 0.3})
     with pytest.raises(UserError, match="unknown parameter 'speed_scal'; the nearest is 'speed_scale'"):
         with Rig(tmp_path, nodes=(NodeProcess('sim_node'), gate)) as rig:
-            rig.spin(0.1)
+            rig.wait_for(rig.bringup.check)
 
 
 def test_29_a_limit_out_of_range_is_refused_and_the_old_one_kept(rig, report):
@@ -229,8 +220,9 @@ def test_29_a_limit_out_of_range_is_refused_and_the_old_one_kept(rig, report):
     assert not scale(3.0)
     assert not scale(math.nan)
     assert scale(0.1)
-    rig.drive(1.0)
-    assert rig.speed <= 0.1 * max(rig.robot.joint_speeds_rad_s) + 0.05
+    commands = rig.hear_commands()
+    rig.drive_until(lambda: len(commands) > 50)
+    assert rig.commanded_speed(commands) <= 0.1 * max(rig.robot.joint_speeds_rad_s) * 1.001
     report(29, 'speed_scale 3 and NaN', 'refused, old one kept')
 
 
@@ -239,15 +231,13 @@ def test_08_a_jump_is_taken_at_the_limits_speed(tmp_path, report):
         home = dict(zip(rig.robot.arm_joints, rig.robot.home_rad))
         jump = {f'{name}.position': value + (1.0 if name == 'joint1' else 0.0) for name, value in home.items()}
         rig.action = lambda _: jump
-        rig.drive(1.0)
-        positions = np.array([position for _, position, _ in rig.seen.joints])
-        speeds = np.array([np.abs(velocity).max() for _, _, velocity in rig.seen.joints])
-        # Set-points that a busy machine delivers late are caught up with by the controller.
-        assert speeds.max() <= max(rig.robot.joint_speeds_rad_s) * 1.25
-        assert np.ptp(positions[:, 0]) > 0.15
+        commands, began = rig.hear_commands(), rig.seen.joints[-1][1]
+        rig.drive_until(lambda: abs(rig.seen.joints[-1][1][0] - began[0]) > 0.3)
+        speed = rig.commanded_speed(commands)
+        assert speed <= max(rig.robot.joint_speeds_rad_s) * 1.001
         limits = {name for _, _, values in rig.seen.executed for name in values if name.startswith('limited/')}
         assert limits
-        report(8, 'a jump of 1 rad in joint1', f'no faster than {speeds.max():.2f} rad/s (limit 2)')
+        report(8, 'a jump of 1 rad in joint1', f'no faster than {speed:.2f} rad/s (limit 2)')
 
 
 def test_09_a_joint_stops_at_its_limit_and_comes_back(tmp_path, report):
@@ -281,8 +271,7 @@ def test_10_the_tool_stops_at_the_workspace_and_comes_back(rig, report):
     out = max(kinematics.tool_pose(position).translation[1] for _, position, _ in rig.seen.joints)
     assert high[1] - 0.01 < out < high[1] + 0.01  # as above
     rig.action = lambda _: {'ee.dx': 0.0, 'ee.dy': -0.025, 'ee.dz': 0.0}
-    rig.drive(0.5)
-    assert kinematics.tool_pose(rig.seen.joints[-1][1]).translation[1] < high[1] - 0.05
+    rig.drive_until(lambda: rig.tool()[1] < high[1] - 0.05)
     report(10, 'tool driven out of the workspace', f'stopped {(high[1] - out) * 1e3:.1f} mm from the edge; comes back')
 
 

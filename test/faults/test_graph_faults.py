@@ -247,6 +247,8 @@ def test_32_without_a_reset_nothing_is_labelled(tmp_path, report):
     with GraphRig(tmp_path) as graph:
         graph.moving()
         graph.kill('sim_node', signal.SIGSTOP)
+        # What had ended by then is written.
+        graph.spin(0.5)
         count = len(outcomes(graph))
         graph.spin(4.0)
         graph.kill('sim_node', signal.SIGCONT)

@@ -58,7 +58,8 @@ def test_27_the_gate_moves_the_arm_only_while_it_is_active(rig, report):
     assert rig.change('configure') and rig.lifecycle() == 'inactive'
     rig.wait_for(lambda: Rig._matched(rig))
     assert not rig.moves() and rig.state == 'hold: the node is not active'
-    assert rig.change('activate') and rig.moves()
+    assert rig.change('activate')
+    rig.wait_for(rig.moves)
     rig.move()
     stopped = time.monotonic()
     assert rig.change('deactivate')

@@ -54,12 +54,10 @@ def test_a_pushed_arm_stops_gives_way_and_goes_on(rig, report):
     report(9, '30 N against the motion, limit 20 N', 'no further; retreat allowed', reaction)
     stood = rig.tool()
     rig.action = lambda _: {**SWAY, 'ee.dy': -0.012}
-    rig.drive(0.5)
-    assert rig.tool()[1] < stood[1] - 0.03
+    rig.drive_until(lambda: rig.tool()[1] < stood[1] - 0.03)
     rig.force = np.zeros(3)
     rig.action = lambda _: dict(SWAY)
-    rig.drive(0.5)
-    assert rig.tool()[1] > stood[1] - 0.02
+    rig.drive_until(lambda: rig.tool()[1] > stood[1] - 0.02)
 
 
 def test_a_silent_force_sensor_stops_the_arm(rig, report):
