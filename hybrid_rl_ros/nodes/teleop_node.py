@@ -97,7 +97,7 @@ class TeleopNode(GraphNode):
             self._device = open_device(mapping.device, terminal)
             return
         self._heard_s = dict.fromkeys(['joy'] if mapping.device == 'joy' else ['joy', 'hand'], -np.inf)
-        self.create_subscription(Joy, mapping.joy_topic, self._on_joy, SENSOR)
+        self.create_subscription(Joy, mapping.joy_topic, self._on_joy, BURST)
         if isinstance(self._teleop, PoseTeleop):
             self.create_subscription(PoseStamped, mapping.topic, self._on_pose, SENSOR)
         elif isinstance(self._teleop, JointTeleop):
@@ -111,6 +111,8 @@ class TeleopNode(GraphNode):
         self._require_inputs(inputs)
         # What is not a number is no input.
         self._inputs = {name: value for name, value in inputs.items() if np.isfinite(value)}
+        # Here and not at the next reading: of several messages at once, each may be all there is of a tap.
+        self._call_pressed()
 
     def _on_pose(self, message: PoseStamped) -> None:
         position, turn = message.pose.position, message.pose.orientation
@@ -147,15 +149,19 @@ class TeleopNode(GraphNode):
         self._teleop.measured = {**self._teleop.measured, **_finite(message)}
 
     def _on_read(self) -> None:
-        """Look at the device, and call what a button stands for."""
+        """Whether the device is there; one that is read here, what it says."""
         lost = self._read()
         if lost != self._lost:
             self.get_logger().warning(lost) if lost else self.get_logger().info('the device is there')
         self._lost = lost
         self.status.warning = lost or getattr(self._teleop, 'hindrance', '')
-        if not lost and self._teleop is not None:
-            for event in self._teleop.pressed_now(self._inputs):
-                self._call(event)
+        if self._device is not None and not lost:
+            self._call_pressed()
+
+    def _call_pressed(self) -> None:
+        assert self._teleop is not None
+        for event in self._teleop.pressed_now(self._inputs):
+            self._call(event)
 
     def _read(self) -> str:
         """Bring the inputs up to date; why they are not, or ''."""
