@@ -62,6 +62,7 @@ setup(
         'opencv-python-headless',
         'pyyaml',
         'pydantic>=2',
+        'simpleeval>=1.0',
         'safetensors',
         'rich',
         'pin',

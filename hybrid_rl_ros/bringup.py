@@ -69,10 +69,12 @@ def nodes_of_run(
     expert: str | None = None,
     expert_noise: float = 0.0,
     keep: str = 'success',
+    label: bool = False,
 ) -> list[NodeProcess]:
     """The one list of what runs together, in the order of starting. The last node that is `leading` ends the run.
 
-    Recording without an expert, a person is the only one who acts; `keep` says which episodes are recorded.
+    Recording without an expert, a person is the only one who acts; `keep` says which episodes are recorded, `label`
+    that success ends none of them.
     """
     nodes = [NodeProcess('gazebo_node' if config.in_gazebo else 'sim_node')] if config.sim else []
     for name, camera in config.observation.cameras.items():
@@ -95,7 +97,7 @@ def nodes_of_run(
         NodeProcess('observation_node'),
         NodeProcess('safety_node'),
         NodeProcess('recorder_node', {**({'episodes': episodes} if episodes else {}), **recording}),
-        NodeProcess('reward_reset_node'),
+        NodeProcess('reward_reset_node', {'label': 'true'} if label else {}),
     ]
     return [replace(node, parameters={**node.parameters, **_clock(config)}) for node in nodes]
 

@@ -61,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument('--noise', type=float, default=0.0, help="the expert's noise, a fraction of the action range")
     keep_help = 'success: successful episodes; all: also failures and time limits, for offline learning'
     record.add_argument('--keep', choices=['success', 'all'], default='success', help=keep_help)
+    label_help = 'what a success classifier learns from: success ends nothing and is marked wherever it is seen'
+    record.add_argument('--label', action='store_true', help=label_help)
     record.add_argument('--teleop', metavar='DEVICE', help='a file of config/teleop/ by its name, or a path')
     _add_set(record)
     record.set_defaults(call=_record)
@@ -133,7 +135,7 @@ def _record(options: argparse.Namespace) -> int:
         raise UserError(f'record: --noise {options.noise:g}: expected a fraction of the action range, 0 to 1')
     if options.teleop:
         options.overrides.append(f'teleop.device={options.teleop}')
-    what = (options.episodes, options.out, options.expert, options.noise, options.keep)
+    what = (options.episodes, options.out, options.expert, options.noise, options.keep, options.label)
     record(options.config, options.overrides, *what)
     return 0
 

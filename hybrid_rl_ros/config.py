@@ -15,6 +15,7 @@ from hybrid_rl_ros.config_file import Section, parse_yaml, read_yaml, validate
 from hybrid_rl_ros.dsrl_config import DsrlConfig
 from hybrid_rl_ros.encoder_config import DynamoConfig, EncoderConfig
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.reward_config import RewardConfig
 from hybrid_rl_ros.sac_config import OfflineConfig, SacConfig
 
 
@@ -109,21 +110,17 @@ class SafetyConfig(Section):
     )
 
 
+class StuckConfig(Section):
+    within_m: float = Field(0.005, gt=0, description='the tool has not gone further than this')
+    for_s: float = Field(5.0, gt=0, description='in this time')
+
+
 class EpisodeConfig(Section):
     time_limit_steps: int = Field(100, ge=1)
+    stuck: StuckConfig | None = Field(
+        None, description='end an episode, as a time limit does, in which the tool gets nowhere; null for off'
+    )
     observation_timeout_s: float = Field(1.0, gt=0, description='real time: abort when observations stop this long')
-
-
-class RewardConfig(Section):
-    """`success`: success_reward on success and step_reward otherwise; `environment`: task.reward as it comes.
-
-    `shaping` adds a multiple of named task numbers at every step, such as {distance: -1.0}.
-    """
-
-    source: Literal['success', 'environment'] = 'success'
-    success_reward: float = 1.0
-    step_reward: float = 0.0
-    shaping: dict[str, float] = {}
 
 
 class BcConfig(Section):
@@ -249,6 +246,12 @@ class Config(Section):
     def steps_per_plan(self) -> int:
         """How many control steps the policy decides at once."""
         return self.base.acts if self.has_base else 1
+
+    @property
+    def judged_numbers(self) -> list[str]:
+        """What the reward and the watch over an episode read of the arm's own numbers."""
+        tool = ['ee.x', 'ee.y', 'ee.z'] if self.episode.stuck else []
+        return sorted({*tool, *(name for name in self.reward.names if not name.startswith('task.'))})
 
     @property
     def states_seen(self) -> int:

@@ -102,11 +102,12 @@ def _first_complaint(model: type[BaseModel], error: ValidationError) -> str:
     return f'{key}: {rule}, got {first["input"]!r}' if key else rule
 
 
-def _valid_keys(model: type[BaseModel], prefix: str = '') -> list[str]:
+def _valid_keys(model: type[BaseModel], prefix: str = '', inside: tuple[type, ...] = ()) -> list[str]:
     keys = []
     for name, field in model.model_fields.items():
         keys.append(prefix + name)
         for nested in (field.annotation, *getattr(field.annotation, '__args__', ())):
-            if isinstance(nested, type) and issubclass(nested, BaseModel):
-                keys += _valid_keys(nested, f'{prefix}{name}.')
+            # A section may be part of itself; its keys are told once.
+            if isinstance(nested, type) and issubclass(nested, BaseModel) and nested not in inside:
+                keys += _valid_keys(nested, f'{prefix}{name}.', (*inside, model))
     return keys

@@ -82,15 +82,18 @@ def record(
     expert: str | None = None,
     noise: float = 0.0,
     keep: str = 'success',
+    label: bool = False,
 ) -> None:
     """Keep `episodes` episodes of the scripted expert, or of a person, in the store `out`.
 
-    `keep`: `success` for successful ones alone, `all` for every one that ended by itself.
+    `keep`: `success` for successful ones alone, `all` for every one that ended by itself. `label`: success ends no
+    episode and is rewarded wherever it is seen, which is what a success classifier learns from; all are kept.
     Without an expert config.teleop.device says how the person steers. Stopped early, what was kept by then is in `out`.
     Raises UserError.
     """
     config, work = begin_recording(config_path, overrides, out, expert)
-    nodes = nodes_of_run(config, 'record', episodes=episodes, expert=expert, expert_noise=noise, keep=keep)
+    keep = 'all' if label else keep
+    nodes = nodes_of_run(config, 'record', episodes=episodes, expert=expert, expert_noise=noise, keep=keep, label=label)
     try:
         with display(work, config, 'record') as show:
             run_graph(config, work, 'record', nodes, show)
@@ -103,6 +106,10 @@ def record(
         _remove_tree(work)
         raise
     finish_recording(work, out, keep)
+    if label and out.exists():
+        with ReplayStore.open(out, read_only=True) as store:
+            successes = int((store.records(store.rows())['reward'] > 0.5).sum())
+            sys.stdout.write(f'{successes} steps with success, {store.steps - successes} without\n')
 
 
 def finish_recording(work: Path, out: Path, keep: str) -> None:
@@ -282,6 +289,8 @@ def write_summary(config: Config, run: Path, wall_s: float | None = None) -> Non
         'wall_s': round(wall_s, 1),
         'success_rate': success_rate(episodes, WINDOW),
         'success_rate_eval': success_rate(evaluated),
+        # Where the simulation is not the judge: how often it agrees that it was one.
+        'true_success_rate_eval': _true_success_rate(evaluated),
         'return_eval': _mean([episode['return'] for episode in evaluated]),
         'eval_episodes': len(evaluated),
         # Of the successes; and of all, so that failing where it is difficult does not look quick.
@@ -297,6 +306,10 @@ def write_summary(config: Config, run: Path, wall_s: float | None = None) -> Non
     }
     (run / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n')
     sys.stdout.write(json.dumps(summary, indent=1) + '\n')
+
+
+def _true_success_rate(episodes: list[dict[str, Any]]) -> float | None:
+    return _mean([float(episode['true_success']) for episode in episodes if 'true_success' in episode])
 
 
 def steps_to_90(episodes: list[dict[str, Any]]) -> int | None:

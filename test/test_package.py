@@ -100,6 +100,7 @@ KEY_OF = {
     'torch': 'python3-pytorch-pip',
     'rich': 'python3-rich',
     'safetensors': 'python3-safetensors-pip',
+    'simpleeval': 'python3-simpleeval-pip',
     'typing_extensions': 'python3-typing-extensions',
     'yaml': 'python3-yaml',
     'gymnasium': 'python3-gymnasium-pip',

@@ -21,6 +21,8 @@ def arm_specs(config: Config, robot: RobotConfig, kinematics: ArmKinematics) -> 
     # What only the critics see comes last; learning/networks/value.py relies on it.
     names = [*config.observation.state, *config.observation.critic_only]
     state = tuple(_state_dimension(name, config, robot, kinematics) for name in names)
+    for name in config.reward.names:
+        _state_dimension(name, config, robot, kinematics, 'reward')
     images = tuple(
         ImageSpec(camera=name, height=camera.height, width=camera.width)
         for name, camera in config.observation.cameras.items()
@@ -31,7 +33,9 @@ def arm_specs(config: Config, robot: RobotConfig, kinematics: ArmKinematics) -> 
     )
 
 
-def _state_dimension(name: str, config: Config, robot: RobotConfig, kinematics: ArmKinematics) -> Dimension:
+def _state_dimension(
+    name: str, config: Config, robot: RobotConfig, kinematics: ArmKinematics, key: str = 'observation.state'
+) -> Dimension:
     source, _, part = name.rpartition('.')
     if source in robot.arm_joints and part in ('position', 'velocity'):
         index = robot.arm_joints.index(source)
@@ -50,13 +54,14 @@ def _state_dimension(name: str, config: Config, robot: RobotConfig, kinematics: 
         return Dimension(name=name, unit='1', low=0.0, high=1.0)
     if source == 'wrench' and len(part) == 2 and part[0] in 'ft' and part[1] in AXES:
         if robot.wrench_topic is None:
-            raise UserError(f'observation.state: {name!r} needs a wrench_topic, which robot {robot.name} has not')
+            raise UserError(f'{key}: {name!r} needs a wrench_topic, which robot {robot.name} has not')
         limit, unit = (MAX_FORCE_N, 'N') if part[0] == 'f' else (MAX_TORQUE_NM, 'Nm')
         return Dimension(name=name, unit=unit, low=-limit, high=limit)
     if name.startswith('task.') and config.sim is None:
-        key = 'critic_only' if name in config.observation.critic_only else 'state'
-        mend = '; a trained policy does without: set observation.critic_only=[]' if key == 'critic_only' else ''
-        raise UserError(f'observation.{key}: {name!r} is known to a simulation only, and sim is null{mend}')
+        critic_only = key != 'reward' and name in config.observation.critic_only
+        mend = '; a trained policy does without: set observation.critic_only=[]' if critic_only else ''
+        key = 'observation.critic_only' if critic_only else key
+        raise UserError(f'{key}: {name!r} is known to a simulation only, and sim is null{mend}')
     if source in ('task.offset', 'task.way') and part in AXES:
         axis = AXES.index(part)
         span = robot.limits.workspace_high_m[axis] - robot.limits.workspace_low_m[axis]
@@ -69,6 +74,6 @@ def _state_dimension(name: str, config: Config, robot: RobotConfig, kinematics: 
     if name.startswith('task.'):
         return Dimension(name=name, unit='1', low=-1.0, high=1.0)
     raise UserError(
-        f'observation.state: {name!r} is not known; expected <joint>.position, <joint>.velocity, '
+        f'{key}: {name!r} is not known; expected <joint>.position, <joint>.velocity, '
         'ee.x|y|z|vx|vy|vz|yaw, gripper.opening, wrench.fx..tz or task.<name>'
     )

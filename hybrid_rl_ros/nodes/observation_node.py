@@ -36,7 +36,8 @@ class ObservationNode(GraphNode):
 
     Subscribes: the robot's joint states and wrench, task_state in simulation, <camera>/image_raw; what the
     configuration needs of them. Publishes: observation/state (the policy's named vector), observation/image/<camera>
-    (resized rgb8) and observation/task (named numbers that only reward, experts and evaluation may use).
+    (resized rgb8) and observation/task (named numbers that only reward, experts and evaluation may use: those of
+    task_state, and what the reward reads of the arm).
 
     Real time: ticks at the control rate with the newest of each stream, and stays silent when the stamp of one is too
     old or in the future, or a real camera shows nothing new; its diagnostics then say which.
@@ -59,7 +60,7 @@ class ObservationNode(GraphNode):
         self.consumers = {**self.consumers, **images}
         self._arm: Proprioception | None = None
         if config.action.space != 'direct':
-            self._arm = Proprioception(self.robot, ArmKinematics(self.robot), spec.state.names)
+            self._arm = Proprioception(self.robot, ArmKinematics(self.robot), self._names())
         self._topics = self._wanted_topics()
         self._state = self.publisher(JointState, 'observation/state', STEP)
         self._task = self.publisher(JointState, 'observation/task', STEP)
@@ -78,12 +79,16 @@ class ObservationNode(GraphNode):
         if not self.lockstep:
             self.every(config.control_period_s, self._on_tick)
 
+    def _names(self) -> list[str]:
+        """All numbers that are wanted of the arm."""
+        return [*self.specs.observation.state.names, *self.config.judged_numbers]
+
     def _wanted_topics(self) -> dict[str, tuple[type, str]]:
         """Stream to message type and topic."""
         topics: dict[str, tuple[type, str]] = {'task': (JointState, 'task_state')} if self.config.sim else {}
         if self._arm is not None:
             topics['joints'] = (JointState, self.robot.joint_state_topic)
-        if self.robot.wrench_topic and any(name.startswith('wrench.') for name in self.specs.observation.state.names):
+        if self.robot.wrench_topic and any(name.startswith('wrench.') for name in self._names()):
             topics['wrench'] = (WrenchStamped, self.robot.wrench_topic)
         return {**topics, **{f'image/{camera}': (Image, f'{camera}/image_raw') for camera in self._cameras}}
 
@@ -171,8 +176,10 @@ class ObservationNode(GraphNode):
             named.update({f'wrench.t{axis}': getattr(torque, axis) for axis in 'xyz'})
         try:
             state = {name: named[name] for name in self.specs.observation.state.names}
+            judged = {name: named[name] for name in self.config.judged_numbers}
         except KeyError as missing:
-            raise UserError(f'observation_node: observation.state names {missing}, which no stream carries') from None
+            what = 'observation.state' if missing.args[0] in self.specs.observation.state.names else 'reward'
+            raise UserError(f'observation_node: {what} names {missing}, which no stream carries') from None
         if not all(math.isfinite(value) for value in state.values()):
             self._refuse_infinite(state)
             return
@@ -181,7 +188,7 @@ class ObservationNode(GraphNode):
             if image.shape != spec.shape:
                 image = cv2.resize(image, (spec.width, spec.height), interpolation=cv2.INTER_AREA)
             self._images[camera].publish(write_image(image, stamp, messages[f'image/{camera}'].header.frame_id))
-        self._task.publish(write_named_vector(task, stamp))
+        self._task.publish(write_named_vector({**task, **judged}, stamp))
         self._state.publish(write_named_vector(state, stamp))
         self.status.count('observations')
 

@@ -152,6 +152,8 @@ class RecorderNode(GraphNode):
             'env_steps': self._env_steps,
             'wall_s': round(time.monotonic() - self._began, 2),
         }
+        if 'true_success' in values:
+            self._line['true_success'] = values['true_success'] == '1'
         self._write_line_if_whole()
 
 

@@ -8,15 +8,19 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.client import Client
 from rclpy.task import Future
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from hybrid_rl_ros.control.episode import Episode
+from hybrid_rl_ros.control.stuck import StuckWatch
+from hybrid_rl_ros.data.stamp_join import StampJoin
+from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.nodes.episode_numbers import episodes_held
-from hybrid_rl_ros.rewards.scripted import judge
+from hybrid_rl_ros.rewards.judge import Judge
+from hybrid_rl_ros.rewards.source import Seen
 from hybrid_rl_ros.ros.episode_services import EpisodeServices
-from hybrid_rl_ros.ros.messages import read_named_vector, stamp_ns, to_header, write_named_vector
+from hybrid_rl_ros.ros.messages import read_image, read_named_vector, stamp_ns, to_header, write_named_vector
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import LATCHED, LATCHED_MANY, STEP
 
@@ -24,13 +28,17 @@ EPISODE_CONSUMERS = ('recorder_node', 'learner_node', 'bag_node')
 
 
 class RewardResetNode(GraphNode):
-    """Subscribes: observation/task, graph/ready, safety/state. Publishes: reward and episode.
+    """Subscribes: observation/task, and the state and the images if the reward looks at them; graph/ready and
+    safety/state. Publishes: reward and episode.
 
-    Calls sim/reset; on a real arm a person resets and judges instead (ros/episode_services.py). A person's word goes
-    over the simulation's, and where nobody but a person acts, each episode waits until they begin it.
+    Judges every step as the configuration says (rewards/judge.py). Calls sim/reset; on a real arm a person resets
+    instead (ros/episode_services.py). A person's word goes over everybody's, and where nobody but a person acts, each
+    episode waits until they begin it.
     `reward` carries, at every stamp: reward, terminal and truncated of the arrival at this step, running (whether
     the action of this stamp belongs to the episode), episode and step. `episode` (latched) carries each change of
-    state with the stamp at which it began. The first reset waits until every node of the run is ready.
+    state with the stamp at which it began, its cause and, in a simulation that is not the judge, whether it is the
+    simulation's success too (true_success). The first reset waits until every node of the run is ready.
+    Parameter label: record what a success classifier learns from: success ends nothing and is 1 wherever it is seen.
     """
 
     consumers = {'reward': ('safety_node', *EPISODE_CONSUMERS), 'episode': ('recorder_node', 'bag_node')}
@@ -52,8 +60,16 @@ class RewardResetNode(GraphNode):
         self._waits_for_person = self._reset is None or 'inference_node' not in self.peers
         self._person = EpisodeServices(self, self._cannot_begin, lambda: self._episode.running, self._discard)
         self._begun = 0
+        labelling: bool = self.parameter('label', False, 'success ends nothing and is 1 wherever it is seen')
+        self._judge = Judge(self.config.reward, self.specs, self.config.sim is not None, labelling)
+        stuck = self.config.episode.stuck
+        self._stuck = StuckWatch(stuck.within_m, round(stuck.for_s * self.config.control_rate_hz)) if stuck else None
+        self._true_success: bool | None = None
         self.create_subscription(String, 'graph/ready', self._on_ready, LATCHED_MANY)
-        self.create_subscription(JointState, 'observation/task', self._on_task, STEP)
+        self._join = StampJoin(self._streams(), self._on_step)
+        for stream in self._streams():
+            message = Image if stream.startswith('image/') else JointState
+            self.create_subscription(message, f'observation/{stream}', lambda m, s=stream: self._on_part(s, m), STEP)
         self.create_subscription(DiagnosticArray, 'safety/state', self._on_safety, LATCHED)
         self.every(0.1, self._watch)
 
@@ -117,35 +133,69 @@ class RewardResetNode(GraphNode):
             self._reset_asked = False
             self.get_logger().error(f'sim/reset failed: {answer.message if answer else "no answer"}')
 
-    def _on_task(self, message: JointState) -> None:
+    def _streams(self) -> list[str]:
+        """What a verdict is made of."""
+        learned = any(sight.classifier or sight.source for sight in self.config.reward.sights)
+        images = self.specs.observation.images if self._judge.sees else ()
+        return ['task', *(['state'] if learned else []), *(f'image/{image.camera}' for image in images)]
+
+    def _on_part(self, stream: str, message: Any) -> None:
+        self._join.offer(stream, stamp_ns(message.header.stamp), message)
+        self.status.counters['dropped_joins'] = self._join.dropped
+
+    def _on_step(self, stamp: int, messages: dict[str, Any]) -> None:
         self._last_observation = time.monotonic()
-        stamp = stamp_ns(message.header.stamp)
-        nobody_judged = {'success': 0.0, 'failure': 0.0}
-        task = nobody_judged | read_named_vector(message) | self._person.take_verdict()
+        task = read_named_vector(messages['task'])
         if self._reset is None:
             task['resets'] = float(self._person.begun)
         if task['resets'] > self._resets_seen:
             self._resets_seen = task['resets']
-            self._reset_asked = False
-            self.status.warning = ''
-            self._episode.start()
-            self._publish_state(stamp, 'reset done')
-            if self._fault:
-                self._episode.abort()
-                self._publish_state(stamp, self._fault)
-            self._publish_reward(stamp, 0.0)
+            self._begin(stamp)
         elif self._episode.running:
-            self._arrive(stamp, task)
+            self._arrive(stamp, self._seen(task, messages))
         else:
             self._publish_reward(stamp, 0.0)
 
-    def _arrive(self, stamp: int, task: dict[str, float]) -> None:
-        verdict = judge(task, self.config.reward)
-        self._episode.arrive(verdict.reward, verdict.succeeded, verdict.failed, verdict.truncated)
+    def _begin(self, stamp: int) -> None:
+        self._reset_asked = False
+        self.status.warning = ''
+        self._judge.reset()
+        if self._stuck:
+            self._stuck.reset()
+        self._person.take_verdict()
+        self._true_success = None
+        self._episode.start()
+        self._publish_state(stamp, 'reset done')
+        if self._fault:
+            self._episode.abort()
+            self._publish_state(stamp, self._fault)
+        self._publish_reward(stamp, 0.0)
+
+    def _seen(self, task: dict[str, float], messages: dict[str, Any]) -> Seen:
+        """The simulation's numbers are task.<name>; those that were asked for beside them come by their own."""
+        numbers = {f'task.{name}': value for name, value in task.items()} | task
+        if 'state' in messages:
+            numbers |= read_named_vector(messages['state'])
+        images = {
+            stream.removeprefix('image/'): read_image(message)
+            for stream, message in messages.items()
+            if stream.startswith('image/')
+        }
+        return Seen(numbers, images)
+
+    def _arrive(self, stamp: int, seen: Seen) -> None:
+        try:
+            verdict = self._judge.judge(seen, self._person.take_verdict())
+            stuck = self._stuck is not None and self._stuck.is_stuck([seen.numbers[f'ee.{axis}'] for axis in 'xyz'])
+        except KeyError as missing:
+            raise UserError(f'reward_reset_node: reward names {missing}, which no stream carries') from None
+        if self.config.reward.success is not None and 'task.success' in seen.numbers:
+            self._true_success = seen.numbers['task.success'] > 0.5
+        self._episode.arrive(verdict.reward, verdict.succeeded, verdict.failed, verdict.truncated or stuck)
         if self._episode.running:
             self._publish_reward(stamp, verdict.reward)
             return
-        self._publish_state(stamp, 'task')
+        self._publish_state(stamp, 'stuck' if stuck and self._episode.truncated else verdict.by)
         future = self._ask_for_reset()
         if self.lockstep and future is not None:
             # The step after the last is then always the next start, however fast the machines are.
@@ -171,6 +221,8 @@ class RewardResetNode(GraphNode):
         status = DiagnosticStatus(name='reward_reset_node: episode', message=episode.state, hardware_id=self.robot.name)
         status.level = DiagnosticStatus.WARN if episode.state == 'aborted' else DiagnosticStatus.OK
         values = {'episode': episode.number, 'steps': episode.steps, 'return': episode.return_, 'cause': cause}
+        if self._true_success is not None:
+            values['true_success'] = int(self._true_success)
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         self._state.publish(DiagnosticArray(header=to_header(stamp), status=[status]))
         self.status.count(episode.state)

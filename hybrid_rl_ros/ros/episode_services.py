@@ -24,10 +24,10 @@ class EpisodeServices:
         for name in ('begin', 'success', 'failure', 'discard'):
             node.create_service(Trigger, f'~/{name}', lambda _, answer, n=name: self._answer(n, answer))
 
-    def take_verdict(self) -> dict[str, float]:
-        """The person's verdict on this step as numbers of the task stream, once; nothing if there was none."""
+    def take_verdict(self) -> str:
+        """The person's verdict on this step, `success` or `failure`, once; '' if there was none."""
         verdict, self._verdict = self._verdict, ''
-        return {name: float(name == verdict) for name in ('success', 'failure')} if verdict else {}
+        return verdict
 
     def _answer(self, name: str, answer: Trigger.Response) -> Trigger.Response:
         running = self._running()
