@@ -15,7 +15,8 @@ from hybrid_rl_ros.config_file import Section, parse_yaml, read_yaml, validate
 from hybrid_rl_ros.dsrl_config import DsrlConfig
 from hybrid_rl_ros.encoder_config import DynamoConfig, EncoderConfig
 from hybrid_rl_ros.errors import UserError
-from hybrid_rl_ros.reward_config import RewardConfig
+from hybrid_rl_ros.reset_config import ResetConfig
+from hybrid_rl_ros.reward_config import RewardConfig, SightConfig
 from hybrid_rl_ros.sac_config import OfflineConfig, SacConfig
 
 
@@ -32,6 +33,9 @@ class SimConfig(Section):
 
     backend: Literal['mujoco', 'gymnasium', 'gazebo'] = Field(
         'mujoco', description='gazebo: a server that runs already (gazebo.launch.py), with its bridge'
+    )
+    reset: Literal['teleport', 'none'] = Field(
+        'teleport', description='none: after the first start only the arm changes the scene (needs reset.routine)'
     )
     gl: Literal['auto', 'osmesa', 'egl', 'off'] = 'auto'
     control: Literal['gz', 'ros2_control'] = Field(
@@ -216,6 +220,7 @@ class Config(Section):
     safety: SafetyConfig = SafetyConfig()
     episode: EpisodeConfig = EpisodeConfig()
     reward: RewardConfig = RewardConfig()
+    reset: ResetConfig = ResetConfig()
     encoder: EncoderConfig = EncoderConfig()
     sac: SacConfig = SacConfig()
     bc: BcConfig = BcConfig()
@@ -248,10 +253,17 @@ class Config(Section):
         return self.base.acts if self.has_base else 1
 
     @property
+    def sights(self) -> list[SightConfig]:
+        """All that success, failure and a reset are seen by."""
+        return [*self.reward.sights, *(self.reset.verify.all() if self.reset.verify else ())]
+
+    @property
     def judged_numbers(self) -> list[str]:
-        """What the reward and the watch over an episode read of the arm's own numbers."""
-        tool = ['ee.x', 'ee.y', 'ee.z'] if self.episode.stuck else []
-        return sorted({*tool, *(name for name in self.reward.names if not name.startswith('task.'))})
+        """What reward and reset read of the arm's own numbers."""
+        named = {name for sight in self.sights for name in sight.names if not name.startswith('task.')}
+        tool = {'ee.x', 'ee.y', 'ee.z'} if self.episode.stuck or self.reset.routine else set()
+        gripper = {'gripper.opening'} if self.reset.routine and self.action.gripper else set()
+        return sorted(named | tool | gripper)
 
     @property
     def states_seen(self) -> int:
@@ -335,6 +347,10 @@ class Config(Section):
         simulated = self.sim is not None and not gymnasium
         if self.base.rollouts and not simulated:
             raise ValueError('base.rollouts: are of the simulated arm; set 0 here')
+        if simulated and self.sim is not None and self.sim.reset == 'none' and not self.reset.routine:
+            raise ValueError('sim.reset: none leaves the scene to the arm; say in reset.routine what it does')
+        if gymnasium and self.reset.routine:
+            raise ValueError('reset.routine: moves an arm, which sim.backend: gymnasium has not')
         if self.clock == 'lockstep' and self.sim is None:
             raise ValueError('clock: lockstep needs a simulation; a real robot runs with clock: realtime')
         if self.clones_actor and self.encoder.pretraining == 'none' and self.observation.cameras:

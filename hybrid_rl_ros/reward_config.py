@@ -56,6 +56,12 @@ class SightConfig(Section):
     def parts(self) -> list[SightConfig]:
         return [*self.all_of, *self.any_of, *self.weighted, *self.stages]
 
+    @property
+    def names(self) -> set[str]:
+        """The numbers that its own expressions, or a source of your own, are about."""
+        texts = [text for text in (self.when, self.gate) if text]
+        return {*self.numbers, *(name for text in texts for name in Expression(text).names)}
+
     def all(self) -> Iterator[SightConfig]:
         """This one and all that it is made of."""
         yield self
@@ -104,13 +110,6 @@ class RewardConfig(Section):
     def sights(self) -> list[SightConfig]:
         """All there is to see, and what it is made of."""
         return [part for sight in (self.success, self.failure) if sight is not None for part in sight.all()]
-
-    @property
-    def names(self) -> list[str]:
-        """The numbers that its expressions, and sources of your own, are about."""
-        texts = [text for sight in self.sights for text in (sight.when, sight.gate) if text]
-        named = {name for sight in self.sights for name in sight.numbers}
-        return sorted(named | {name for text in texts for name in Expression(text).names})
 
     @model_validator(mode='after')
     def _one_judge(self) -> RewardConfig:

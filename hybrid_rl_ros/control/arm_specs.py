@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.control.action_space import action_dimensions
 from hybrid_rl_ros.control.kinematics import ArmKinematics
+from hybrid_rl_ros.control.reset_routine import require_possible
 from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, ObservationSpec, Specs, VectorSpec
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import RobotConfig
@@ -21,15 +24,18 @@ def arm_specs(config: Config, robot: RobotConfig, kinematics: ArmKinematics) -> 
     # What only the critics see comes last; learning/networks/value.py relies on it.
     names = [*config.observation.state, *config.observation.critic_only]
     state = tuple(_state_dimension(name, config, robot, kinematics) for name in names)
-    for name in config.reward.names:
+    for name in sorted({name for sight in config.sights for name in sight.names}):
         _state_dimension(name, config, robot, kinematics, 'reward')
+    actions = action_dimensions(robot, config.action, kinematics)
+    workspace_m = np.array(robot.limits.workspace_low_m), np.array(robot.limits.workspace_high_m)
+    require_possible(config.reset.routine, [action.name for action in actions], workspace_m)
     images = tuple(
         ImageSpec(camera=name, height=camera.height, width=camera.width)
         for name, camera in config.observation.cameras.items()
     )
     return Specs(
         observation=ObservationSpec(state=VectorSpec(dimensions=state), images=images),
-        action=ActionSpec(dimensions=action_dimensions(robot, config.action, kinematics)),
+        action=ActionSpec(dimensions=actions),
     )
 
 

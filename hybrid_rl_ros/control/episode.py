@@ -21,6 +21,9 @@ class Episode:
     def running(self) -> bool:
         return self.state == 'running'
 
+    def reset(self) -> None:
+        self.state = 'resetting'
+
     def start(self) -> None:
         self.state, self.steps, self.return_ = 'running', 0, 0.0
         self.number += 1

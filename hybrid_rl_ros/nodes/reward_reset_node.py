@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.client import Client
 from rclpy.task import Future
@@ -13,11 +14,14 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from hybrid_rl_ros.control.episode import Episode
+from hybrid_rl_ros.control.reset_routine import ResetRoutine
 from hybrid_rl_ros.control.stuck import StuckWatch
 from hybrid_rl_ros.data.stamp_join import StampJoin
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.nodes.episode_numbers import episodes_held
+from hybrid_rl_ros.rewards.autonomous_reset import AutonomousReset, call_person
 from hybrid_rl_ros.rewards.judge import Judge
+from hybrid_rl_ros.rewards.sights import make_sight
 from hybrid_rl_ros.rewards.source import Seen
 from hybrid_rl_ros.ros.episode_services import EpisodeServices
 from hybrid_rl_ros.ros.messages import read_image, read_named_vector, stamp_ns, to_header, write_named_vector
@@ -55,9 +59,13 @@ class RewardResetNode(GraphNode):
         self._at_rest = True
         self._last_observation = time.monotonic()
         self._reward = self.publisher(JointState, 'reward', STEP)
-        self._state = self.publisher(DiagnosticArray, 'episode', LATCHED)
+        self._state = self.publisher(DiagnosticArray, 'episode', LATCHED_MANY)
         self._reset: Client | None = self.create_client(Trigger, 'sim/reset') if self.config.sim else None
-        self._waits_for_person = self._reset is None or 'inference_node' not in self.peers
+        self._autonomous = self._make_autonomous()
+        resets_itself = self._reset is not None or self._autonomous is not None
+        self._waits_for_person = not resets_itself or 'inference_node' not in self.peers
+        self._own_resets = 0
+        self._resetting = False
         self._person = EpisodeServices(self, self._cannot_begin, lambda: self._episode.running, self._discard)
         self._begun = 0
         labelling: bool = self.parameter('label', False, 'success ends nothing and is 1 wherever it is seen')
@@ -73,33 +81,71 @@ class RewardResetNode(GraphNode):
         self.create_subscription(DiagnosticArray, 'safety/state', self._on_safety, LATCHED)
         self.every(0.1, self._watch)
 
+    def _make_autonomous(self) -> AutonomousReset | None:
+        config, limits = self.config.reset, self.robot.limits
+        if not config.routine:
+            return None
+        rate_hz, seed = self.config.control_rate_hz, [self.config.seed, self._episode.number + 1]
+        workspace_m = np.array(limits.workspace_low_m), np.array(limits.workspace_high_m)
+        names, step_m = self.specs.action.names, self.config.action.max_step_m
+        routine = ResetRoutine(config.routine, names, step_m, workspace_m, rate_hz, np.random.default_rng(seed))
+        verify = make_sight(config.verify, self.specs) if config.verify else None
+        self.consumers = {**self.consumers, 'action/reset': ('safety_node',)}
+        self._reset_action = self.publisher(JointState, 'action/reset', STEP)
+        return AutonomousReset(config, routine, verify, rate_hz, self._on_reset_change)
+
+    def start(self) -> None:
+        if self._reset is None and not self._episode.running:
+            self._begin_routine()
+
     def _on_ready(self, message: String) -> None:
         self._ready_peers.add(message.data)
 
     def _on_safety(self, message: DiagnosticArray) -> None:
         """A fault ends the episode without a label, and the next one waits until a person has cleared it."""
         status = message.status[0]
-        self._fault = status.message if status.level == DiagnosticStatus.ERROR else ''
+        before, self._fault = self._fault, status.message if status.level == DiagnosticStatus.ERROR else ''
         self._at_rest = any(item.key == 'at_rest' and item.value == 'true' for item in status.values)
         if self._fault and self._episode.running:
-            self._episode.abort()
-            self._publish_state(self.get_clock().now().nanoseconds, self._fault)
+            self._abort(self._fault)
+        elif self._fault and self._fault != before and self._autonomous and self._autonomous.runs:
+            # Whatever was done by then, it begins anew when a person has cleared the fault.
+            self._autonomous.begin(self._fault)
 
     def _watch(self) -> None:
         silence_s = time.monotonic() - self._last_observation
         if not self.lockstep and self._episode.running and silence_s > self.config.episode.observation_timeout_s:
-            self._episode.abort()
-            self._publish_state(self.get_clock().now().nanoseconds, f'no observation for {silence_s:.1f} s')
+            self._abort(f'no observation for {silence_s:.1f} s')
         if self.active and not self._episode.running:
             self._ask_for_reset()
 
     def _discard(self) -> None:
+        self._abort('discarded by a person')
+
+    def _abort(self, cause: str) -> None:
         self._episode.abort()
-        self._publish_state(self.get_clock().now().nanoseconds, 'discarded by a person')
+        self._publish_state(self.get_clock().now().nanoseconds, cause)
+        self._begin_routine()
+
+    def _begin_routine(self) -> None:
+        if self._autonomous:
+            self._autonomous.begin()
+
+    def _on_reset_change(self, cause: str) -> None:
+        """The routine began, or begins anew, or has given up."""
+        self._episode.reset()
+        self._publish_state(self.get_clock().now().nanoseconds, cause)
+        if self._autonomous is None or self._autonomous.phase != 'called':
+            return
+        self._begun = self._person.begun
+        self.get_logger().error(cause)
+        self.status.count('calls_for_a_person')
+        if self.config.reset.call and (mistake := call_person(self.config.reset.call, self._autonomous.why)):
+            self.get_logger().error(mistake)
 
     def _cannot_begin(self) -> str:
         """Why a person cannot begin an episode, or ''."""
-        if not self._waits_for_person:
+        if not self._waits_for_person and not self._called:
             return 'episodes begin by themselves here'
         # A simulation's reset waits until the arm is at rest.
         return self._hindrance(may_move=self._reset is not None)
@@ -114,14 +160,29 @@ class RewardResetNode(GraphNode):
         # In real time a braking arm finishes before the scene is touched; in lock-step nothing moves in between.
         return '' if may_move or self.lockstep or self._at_rest else 'the arm is still moving'
 
+    @property
+    def _called(self) -> bool:
+        return self._autonomous is not None and self._autonomous.phase == 'called'
+
     def _ask_for_reset(self) -> Future | None:
-        if self._waits_for_person and self._person.begun == self._begun:
+        begun = self._person.begun > self._begun
+        if self._autonomous and self._called:
+            if not begun:
+                self.status.warning = f'needs a person: {self._autonomous.why}; then {self.get_name()}/begin'
+                return None
+            self._autonomous.take_as_done()
+        if self._autonomous and self._autonomous.runs:
+            return None
+        if self._waits_for_person and not begun:
             self.status.warning = self._hindrance() or f'waiting for a person: {self.get_name()}/begin'
             return None
-        if self._reset is None or self._reset_asked or self._hindrance() or not self._reset.service_is_ready():
+        if self._reset_asked or self._hindrance() or (self._reset and not self._reset.service_is_ready()):
             return None
         self._reset_asked = True
         self._begun = self._person.begun
+        if self._reset is None:
+            self._own_resets += 1
+            return None
         future = self._reset.call_async(Trigger.Request())
         future.add_done_callback(self._on_reset_answer)
         return future
@@ -135,8 +196,9 @@ class RewardResetNode(GraphNode):
 
     def _streams(self) -> list[str]:
         """What a verdict is made of."""
-        learned = any(sight.classifier or sight.source for sight in self.config.reward.sights)
-        images = self.specs.observation.images if self._judge.sees else ()
+        learned = any(sight.classifier or sight.source for sight in self.config.sights)
+        sees = self._judge.sees or (self._autonomous is not None and self._autonomous.sees)
+        images = self.specs.observation.images if sees else ()
         return ['task', *(['state'] if learned else []), *(f'image/{image.camera}' for image in images)]
 
     def _on_part(self, stream: str, message: Any) -> None:
@@ -147,14 +209,33 @@ class RewardResetNode(GraphNode):
         self._last_observation = time.monotonic()
         task = read_named_vector(messages['task'])
         if self._reset is None:
-            task['resets'] = float(self._person.begun)
+            task['resets'] = float(self._own_resets)
+        action = None
         if task['resets'] > self._resets_seen:
             self._resets_seen = task['resets']
             self._begin(stamp)
         elif self._episode.running:
             self._arrive(stamp, self._seen(task, messages))
+        elif self._autonomous and self._autonomous.runs:
+            action = self._step_reset(stamp, self._autonomous, self._seen(task, messages))
         else:
             self._publish_reward(stamp, 0.0)
+        self._tell_reset(stamp, action)
+
+    def _step_reset(self, stamp: int, autonomous: AutonomousReset, seen: Seen) -> dict[str, float] | None:
+        """The routine's action at this step, or None where the arm is to stand still."""
+        if self._hindrance(may_move=True):
+            self._publish_reward(stamp, 0.0)
+            return None
+        action = autonomous.step(seen)
+        self._publish_reward_after(None if autonomous.runs else self._ask_for_reset(), stamp, 0.0)
+        return action
+
+    def _tell_reset(self, stamp: int, action: dict[str, float] | None) -> None:
+        """What the gate hears of the routine; without numbers it hands back. In lock-step it waits for each stamp's."""
+        if self._autonomous and (action or self._resetting or self.lockstep):
+            self._resetting = bool(action)
+            self._reset_action.publish(write_named_vector(action or {}, stamp, self.robot.base_frame))
 
     def _begin(self, stamp: int) -> None:
         self._reset_asked = False
@@ -167,8 +248,7 @@ class RewardResetNode(GraphNode):
         self._episode.start()
         self._publish_state(stamp, 'reset done')
         if self._fault:
-            self._episode.abort()
-            self._publish_state(stamp, self._fault)
+            self._abort(self._fault)
         self._publish_reward(stamp, 0.0)
 
     def _seen(self, task: dict[str, float], messages: dict[str, Any]) -> Seen:
@@ -196,12 +276,18 @@ class RewardResetNode(GraphNode):
             self._publish_reward(stamp, verdict.reward)
             return
         self._publish_state(stamp, 'stuck' if stuck and self._episode.truncated else verdict.by)
-        future = self._ask_for_reset()
-        if self.lockstep and future is not None:
-            # The step after the last is then always the next start, however fast the machines are.
-            future.add_done_callback(lambda _: self._publish_reward(stamp, verdict.reward))
-        else:
+        if self._autonomous:
             self._publish_reward(stamp, verdict.reward)
+            self._begin_routine()
+        else:
+            self._publish_reward_after(self._ask_for_reset(), stamp, verdict.reward)
+
+    def _publish_reward_after(self, reset: Future | None, stamp: int, reward: float) -> None:
+        if self.lockstep and reset is not None:
+            # The next step is then always the next start, however fast the machines are.
+            reset.add_done_callback(lambda _: self._publish_reward(stamp, reward))
+        else:
+            self._publish_reward(stamp, reward)
 
     def _publish_reward(self, stamp: int, reward: float) -> None:
         episode = self._episode

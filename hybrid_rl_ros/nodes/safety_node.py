@@ -78,7 +78,9 @@ class SafetyNode(GraphNode):
         self._watched = [f'action/{source}' for source in SOURCES] + ['reward', 'estop']
         self._watched += [] if self._direct else [t for t in (robot.command.topic, robot.gripper.topic) if t]
         joined = ['policy', 'reward', *([] if self._direct else ['joints'])]
-        self._join = StampJoin([*joined, 'teleop'] if 'teleop_node' in self.peers else joined, self._on_step)
+        joined += ['teleop'] if 'teleop_node' in self.peers else []
+        joined += ['reset'] if self.config.reset.routine else []
+        self._join = StampJoin(joined, self._on_step)
         self._reported = 0
         self._passed_over: tuple[int, dict[str, float]] | None = None
         self._declare_speed_scale()
@@ -134,7 +136,7 @@ class SafetyNode(GraphNode):
             if stream in self._join.streams:
                 self._join.offer(stream, stamp, values)
             else:
-                self._reject(f'{stream}: lock-step hears the policy alone; use clock: realtime')
+                self._reject(f'{stream}: lock-step does not wait for it; use clock: realtime')
         elif stream == 'joints':
             self._on_joints(values)
         elif stream == 'reward':
@@ -148,13 +150,13 @@ class SafetyNode(GraphNode):
         if not self._direct:
             self._on_joints(values['joints'])
         running = values['reward']['running'] > 0.5
-        self._on_running(running)
-        teleop = values.get('teleop')
-        if teleop and running:
-            self._on_action('teleop', stamp, teleop)
-        else:
-            self._gate.release('teleop')
-            self._on_action('policy', stamp, values['policy'])
+        self._on_running(running, bool(values.get('reset')))
+        speaking = 'teleop' if running else 'reset'
+        for source in ('teleop', 'reset'):
+            if source != speaking or not values.get(source):
+                self._gate.release(source)
+        source = speaking if values.get(speaking) else 'policy'
+        self._on_action(source, stamp, values[source])
 
     def _on_joints(self, values: dict[str, float]) -> None:
         arm = [values.get(name, np.nan) for name in self.robot.arm_joints]
@@ -165,8 +167,10 @@ class SafetyNode(GraphNode):
             # The gripper, in a message of its own.
             self._joints |= values
 
-    def _on_running(self, running: bool) -> None:
+    def _on_running(self, running: bool, resetting: bool = False) -> None:
         self._gate.on_running(running, time.monotonic())
+        if resetting:
+            return
         if not running and self._motion is not None:
             # Between episodes the arm is moved by something else.
             self._motion.forget()

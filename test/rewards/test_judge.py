@@ -163,7 +163,7 @@ class Near(RewardSource):
 
 def test_a_source_of_your_own_is_one_class_and_one_entry():
     own = {'source': f'{__name__}:Near', 'settings': {'within': 0.1}, 'numbers': ['z'], 'steps': 1}
-    assert RewardConfig.model_validate({'success': own}).names == ['z']
+    assert RewardConfig.model_validate({'success': own}).sights[0].names == {'z'}
     assert successes(judge_of(success=own), 'z', 1.0, 0.05) == [False, True]
 
 

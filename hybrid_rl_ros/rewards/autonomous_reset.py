@@ -1,0 +1,100 @@
+"""A reset without a person: the routine, a look whether it worked, again if it did not, and only then a person."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from hybrid_rl_ros.control.reset_routine import ResetRoutine
+from hybrid_rl_ros.reset_config import ResetConfig
+from hybrid_rl_ros.rewards.sights import Sight
+from hybrid_rl_ros.rewards.source import Seen
+
+Phase = Literal['moving', 'looking', 'done', 'called']
+
+
+class AutonomousReset:
+    """Call `begin`, then `step` once for each control step while it `runs`.
+
+    `phase`: `called` when all tries were in vain; nothing moves then until `begin`, or `take_as_done` by a person.
+    `on_change(cause)` is told of every change of phase, and why.
+    """
+
+    def __init__(
+        self,
+        config: ResetConfig,
+        routine: ResetRoutine,
+        verify: Sight | None,
+        rate_hz: float,
+        on_change: Callable[[str], None],
+    ) -> None:
+        self._config, self._routine, self._verify, self._on_change = config, routine, verify, on_change
+        self._looks = max(1, round(config.verify_within_s * rate_hz))
+        self._looked = self._failures = 0
+        self.phase: Phase = 'done'
+        self.why = ''
+
+    @property
+    def runs(self) -> bool:
+        return self.phase in ('moving', 'looking')
+
+    @property
+    def sees(self) -> bool:
+        """Whether it wants images."""
+        return self._verify is not None and self._verify.sees
+
+    def begin(self, cause: str = 'reset routine') -> None:
+        self._failures = 0
+        self._try(cause)
+
+    def take_as_done(self) -> None:
+        self.phase = 'done'
+
+    def step(self, seen: Seen) -> dict[str, float] | None:
+        """The action of this step, or None where the arm is to stand still."""
+        if self.phase == 'moving':
+            action = self._routine.act(seen.numbers)
+            if action is not None:
+                return action
+            if self._routine.late:
+                self._fail(self._routine.late)
+            else:
+                self.phase = 'looking' if self._verify else 'done'
+        elif self.phase == 'looking' and self._verify is not None:
+            self._looked += 1
+            if self._verify.look(seen):
+                self.phase = 'done'
+            elif self._looked >= self._looks:
+                self._fail('reset.verify was not seen')
+        return None
+
+    def _try(self, cause: str) -> None:
+        self.phase, self._looked = 'moving', 0
+        self._routine.begin()
+        if self._verify:
+            self._verify.reset()
+        self._on_change(cause)
+
+    def _fail(self, why: str) -> None:
+        self._failures += 1
+        if self._failures <= self._config.retries:
+            self._try(f'{why}; try {self._failures + 1} of {self._config.retries + 1}')
+        else:
+            self.phase, self.why = 'called', why
+            self._on_change(f'needs a person: {why}')
+
+
+def call_person(command: Sequence[str], why: str) -> str:
+    """Start `command`, with {why} in it replaced, and do not wait for it. What went wrong, or ''."""
+    try:
+        subprocess.Popen(
+            [part.replace('{why}', why) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return f'reset.call: {command[0]}: {error.strerror}'
+    return ''
