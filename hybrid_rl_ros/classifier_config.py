@@ -13,7 +13,7 @@ class ClassifierConfig(Section):
     """A success classifier of camera frames (`hybrid-rl pretrain --what classifier`); `encoder` says how it looks."""
 
     cameras: list[str] = Field([], description='of observation.cameras; none: all of them')
-    updates: int = Field(400, ge=1)
+    updates: int = Field(200, ge=1)
     batch: int = Field(64, ge=2, description='frames, half of them successes')
     learning_rate: float = Field(1e-3, gt=0, description='at its highest')
     hidden: int = Field(256, ge=1)

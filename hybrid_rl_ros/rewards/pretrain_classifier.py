@@ -24,7 +24,7 @@ from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
 from hybrid_rl_ros.learning.progress_lines import ProgressLines
 from hybrid_rl_ros.learning.update_loop import resolve_device
 from hybrid_rl_ros.rewards.classifier import SuccessClassifier
-from hybrid_rl_ros.rewards.classifier_measures import Confusion, LabelledFrames, Scores
+from hybrid_rl_ros.rewards.classifier_measures import LEAST_THRESHOLD, Confusion, LabelledFrames, Scores
 from hybrid_rl_ros.rewards.classifier_training import train_classifier
 from hybrid_rl_ros.rewards.contact_sheet import write_mistakes
 
@@ -85,10 +85,13 @@ def report_lines(facts: dict[str, Any]) -> list[str]:
         f'recall {facts["recall"]:.1%} of {successes} frames with the gate, {facts["recall_without_gate"]:.1%} without',
     ]
     if facts['recall'] < LEAST_RECALL:
-        said.append(
-            f'warning: misses {1 - facts["recall"]:.1%} of the successes held out; look at contact_sheet.png, '
-            'record more of them, or allow a higher classifier.max_false_positive_rate'
-        )
+        raised, refused = facts['threshold'] > LEAST_THRESHOLD, facts['recall'] < facts['recall_without_gate']
+        mends = [
+            'look at contact_sheet.png and record more of them',
+            *(['allow a higher classifier.max_false_positive_rate'] if raised else []),
+            *(['widen classifier.gate_margin'] if refused else []),
+        ]
+        said.append(f'warning: misses {1 - facts["recall"]:.1%} of the successes held out; {", or ".join(mends)}')
     return [f'pretrain: {line}' for line in said]
 
 

@@ -11,8 +11,7 @@ from hybrid_rl_ros.data.specs import VectorSpec
 
 # Of a dimension's own range: a state that was the same in every success still has a sensor that is not.
 LEAST_MARGIN = 0.01
-# Only a simulation knows these, and a gate of them would know the success itself.
-TASK = 'task.'
+VELOCITIES = ('.velocity', '.vx', '.vy', '.vz')
 
 
 class SuccessGate(Section):
@@ -30,10 +29,14 @@ class SuccessGate(Section):
 
 
 def gate_around(states: np.ndarray, spec: VectorSpec, margin: float) -> SuccessGate:
-    """The gate that holds for all of `states` (N, S), widened by `margin` of each range on both sides."""
+    """The gate that holds for all of `states` (N, S), widened by `margin` of each range on both sides.
+
+    Not of velocities: who got there at another speed, or rests there, has succeeded too. Not of `task.*`: only a
+    simulation knows it.
+    """
     ranges = {}
     for dimension, low, high in zip(spec.dimensions, states.min(0).tolist(), states.max(0).tolist()):
-        if not dimension.name.startswith(TASK):
+        if not dimension.name.startswith('task.') and not dimension.name.endswith(VELOCITIES):
             beyond = max(margin * (high - low), LEAST_MARGIN * (dimension.high - dimension.low))
             ranges[dimension.name] = (low - beyond, high + beyond)
     return SuccessGate(ranges=ranges)
