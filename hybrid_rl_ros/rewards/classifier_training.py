@@ -112,10 +112,11 @@ def _trained(
     if config.encoder.weights is not None:
         load_weights(classifier.encoders, Path(config.encoder.weights))
     classifier.to(device)
+    cache = None
     if frozen:
         classifier.encoders.freeze_trunks()
-    cache = FeatureCache(store, classifier.encoders if frozen else None, config)
-    cache.catch_up(store.sequence)
+        cache = FeatureCache(store, classifier.encoders, config)
+        cache.catch_up(store.sequence)
     trained = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -126,7 +127,7 @@ def _trained(
     label = (torch.arange(settings.batch) < half).float().to(device)
     for update in range(settings.updates):
         rows = np.concatenate([rng.choice(successes, half), rng.choice(others, settings.batch - half)])
-        seen = cache.views(rows, rng) if frozen else _shifted_frames(store, rows, images, config, rng)
+        seen = cache.views(rows, rng) if cache else _shifted_frames(store, rows, images, config, rng)
         views = {camera: torch.from_numpy(view).to(device) for camera, view in seen.items()}
         loss = F.binary_cross_entropy_with_logits(classifier(views, len(rows)), label)
         optimiser.zero_grad(set_to_none=True)

@@ -8,12 +8,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, Observation, ObservationSpec, Specs, VectorSpec
 from hybrid_rl_ros.data.step import Step
+from hybrid_rl_ros.encoder_config import EncoderConfig
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.learning.checkpoint import save_tensors
+from hybrid_rl_ros.learning.networks.resnet import ChannelAffine, ResNet
 from hybrid_rl_ros.learning.policies.shape import PolicyShape
 from hybrid_rl_ros.rewards.classifier import FILE, SuccessClassifier
 from hybrid_rl_ros.rewards.classifier_training import train_classifier
@@ -98,6 +102,20 @@ def silent(*_: object) -> None:
     pass
 
 
+def published_weights() -> dict[str, torch.Tensor]:
+    """A ResNet-10 with the names of torchvision's."""
+    generator = torch.Generator().manual_seed(0)
+    weights = {}
+    for name, module in ResNet('resnet10', fixed_norm=True).named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            fan_in = module.weight[0].numel()
+            weights[f'{name}.weight'] = torch.randn(module.weight.shape, generator=generator) / fan_in**0.5
+        elif isinstance(module, ChannelAffine) and name != 'pixels':
+            for part in ('weight', 'bias', 'running_mean', 'running_var'):
+                weights[f'{name}.{part}'] = torch.rand(module.bias.shape, generator=generator) + 0.5
+    return weights
+
+
 def test_a_classifier_whose_logit_is_zero_never_fires():
     classifier = untrained()
     torch.nn.init.zeros_(classifier.head[-1].weight)
@@ -125,6 +143,21 @@ def test_the_same_seed_makes_the_same_weights(demos):
     config = make_config(updates=5)
     first, second = (train_classifier(demos, config, 'cpu', silent)[0].state_dict() for _ in range(2))
     assert all(torch.equal(first[name], tensor) for name, tensor in second.items())
+
+
+def test_a_trunk_from_a_file_stays_as_it_is_unless_it_is_to_learn(tmp_path):
+    path = tmp_path / 'resnet10.safetensors'
+    save_file(published_weights(), path)
+    with make_store(tmp_path / 'demos', [3, 3]) as store:
+        for mode, stays in (('frozen', True), ('end_to_end', False)):
+            config = make_config(updates=2, cameras=['front'])
+            encoder = EncoderConfig(kind='resnet10', weights=str(path), features=8, mode=mode)
+            classifier, _, _ = train_classifier(store, config.model_copy(update={'encoder': encoder}), 'cpu', silent)
+            kept = classifier.state_dict()['encoders.cameras.front.resnet.conv1.weight']
+            assert torch.equal(kept, published_weights()['conv1.weight']) == stays
+            classifier.save(tmp_path)
+            loaded = SuccessClassifier.load(tmp_path, SPECS)
+            assert loaded.probability(an_observation()) == classifier.probability(an_observation())
 
 
 def test_what_is_loaded_gives_the_same_probability_bit_for_bit(tmp_path):
@@ -169,10 +202,6 @@ def test_a_file_that_is_missing_or_of_something_else_is_named(tmp_path):
 
 
 def test_weights_of_other_networks_and_weights_gone_bad_are_refused(tmp_path):
-    from safetensors.torch import save_file
-
-    from hybrid_rl_ros.learning.checkpoint import save_tensors
-
     save_file({'conv1.weight': torch.zeros(1)}, tmp_path / FILE)
     with pytest.raises(UserError, match='not a whole checkpoint'):
         SuccessClassifier.load(tmp_path, SPECS)
