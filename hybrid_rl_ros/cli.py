@@ -67,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(record)
     record.set_defaults(call=_record)
 
-    pretrain = commands.add_parser('pretrain', help='behaviour cloning of demonstrations, and offline learning')
+    pretrain = commands.add_parser('pretrain', help='what is learned from recorded episodes alone')
+    what_help = 'policy: behaviour cloning of demonstrations, and offline learning; classifier: of success, from images'
+    pretrain.add_argument('--what', choices=['policy', 'classifier'], default='policy', help=what_help)
     pretrain.add_argument('--config', type=Path, required=True)
     pretrain.add_argument('--demos', type=Path, required=True)
     pretrain.add_argument('--run', type=Path, required=True)
@@ -143,7 +145,7 @@ def _record(options: argparse.Namespace) -> int:
 def _pretrain(options: argparse.Namespace) -> int:
     from hybrid_rl_ros.runs import pretrain_only
 
-    pretrain_only(options.config, options.overrides, options.demos, options.run)
+    pretrain_only(options.config, options.overrides, options.demos, options.run, options.what)
     return 0
 
 

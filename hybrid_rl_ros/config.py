@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from hybrid_rl_ros.base_config import BaseConfig
 from hybrid_rl_ros.camera_config import SourceConfig
+from hybrid_rl_ros.classifier_config import ClassifierConfig
 from hybrid_rl_ros.config_file import Section, parse_yaml, read_yaml, validate
 from hybrid_rl_ros.dsrl_config import DsrlConfig
 from hybrid_rl_ros.encoder_config import DynamoConfig, EncoderConfig
@@ -221,6 +222,7 @@ class Config(Section):
     episode: EpisodeConfig = EpisodeConfig()
     reward: RewardConfig = RewardConfig()
     reset: ResetConfig = ResetConfig()
+    classifier: ClassifierConfig = ClassifierConfig()
     encoder: EncoderConfig = EncoderConfig()
     sac: SacConfig = SacConfig()
     bc: BcConfig = BcConfig()

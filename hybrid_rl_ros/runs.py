@@ -29,6 +29,10 @@ from hybrid_rl_ros.process_environment import node_environment
 from hybrid_rl_ros.run_folder import read_json, read_json_lines, success_rate
 
 WINDOW = 20
+PRETRAINING = {
+    'policy': 'hybrid_rl_ros.learning.pretrain',
+    'classifier': 'hybrid_rl_ros.rewards.pretrain_classifier',
+}
 
 
 def train(config_path: Path | None, overrides: list[str], run: Path | None, resume: bool) -> None:
@@ -165,13 +169,16 @@ def _keep_whole_episodes(folder: Path, keep: str) -> int:
         return len(whole)
 
 
-def pretrain_only(config_path: Path, overrides: list[str], demos: Path, run: Path) -> None:
-    """What is learned from `demos` before the first step, into the run folder, for a later `train --run` of it."""
+def pretrain_only(config_path: Path, overrides: list[str], demos: Path, run: Path, what: str = 'policy') -> None:
+    """What is learned from `demos` before the first step, into the run folder, for a later `train --run` of it.
+
+    `what`: `policy`, or `classifier` for one of success. Raises UserError.
+    """
     config = load_config(config_path, [*overrides, f'demos={demos}'])
     specs = resolve_specs(config)
     _check_demos(config, specs)
     prepare_run(run, config, specs)
-    _pretrain(config, run)
+    _pretrain(config, run, what)
 
 
 def _begin(config_path: Path | None, overrides: list[str], run: Path | None, resume: bool) -> tuple[Config, Path]:
@@ -220,8 +227,8 @@ def needs_pretraining(config: Config, run: Path) -> bool:
     return config.agent == 'bc' or config.has_base or config.starts_pretrained or bool(config.observation.cameras)
 
 
-def _pretrain(config: Config, run: Path) -> None:
-    command, environment = pretraining_command(config, run)
+def _pretrain(config: Config, run: Path, what: str = 'policy') -> None:
+    command, environment = pretraining_command(config, run, what)
     result = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
     # torchrun, if there is one, says more, and ends otherwise.
     mistakes = [line.removeprefix('error: ') for line in result.stderr.splitlines() if line.startswith('error: ')]
@@ -231,11 +238,11 @@ def _pretrain(config: Config, run: Path) -> None:
         raise RuntimeError(f'pretraining failed:\n{result.stderr}')
 
 
-def pretraining_command(config: Config, run: Path) -> tuple[list[str], dict[str, str]]:
+def pretraining_command(config: Config, run: Path, what: str = 'policy') -> tuple[list[str], dict[str, str]]:
     """The process that pretrains, and its environment."""
     several = ['torch.distributed.run', '--standalone', f'--nproc-per-node={config.base.processes}', '-m', '--']
-    prefix = several if config.clones_base and config.base.processes > 1 else []
-    command = [sys.executable, '-m', *prefix, 'hybrid_rl_ros.learning.pretrain']
+    prefix = several if what == 'policy' and config.clones_base and config.base.processes > 1 else []
+    command = [sys.executable, '-m', *prefix, PRETRAINING[what]]
     command += ['--run', str(run), *(['--demos', config.demos] if config.demos else [])]
     threads = min(4, len(os.sched_getaffinity(0)))
     return command, node_environment(share_folder('config') / 'fastdds.xml', threads)

@@ -60,5 +60,5 @@ def load_tensors(path: Path, mend: str) -> tuple[dict[str, Tensor], dict[str, An
     try:
         with safetensors.safe_open(path, 'pt') as file:
             return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()['head'])
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise UserError(f'{path}: not a whole checkpoint ({error}); {mend}') from None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hybrid_rl_ros.classifier_config import ClassifierConfig
 from hybrid_rl_ros.config import DsrlConfig, EncoderConfig, OfflineConfig, SacConfig, TrainConfig
 
 PAGE = (Path(__file__).parents[2] / 'docs' / 'learning.md').read_text()
@@ -24,6 +25,13 @@ def test_every_option_is_on_the_page(section, model):
 def test_every_option_of_steering_is_on_its_page():
     page = (Path(__file__).parents[2] / 'docs' / 'steering.md').read_text()
     assert set(DsrlConfig.model_fields) <= set(re.findall(r'`(\w+)`', page))
+
+
+def test_every_option_of_the_success_classifier_is_on_its_page():
+    page = (Path(__file__).parents[2] / 'docs' / 'classifier.md').read_text()
+    for name, field in ClassifierConfig.model_fields.items():
+        default = 'all' if name == 'cameras' else field.default
+        assert f'| `{name}` | {default} |' in page
 
 
 @pytest.mark.parametrize('preset', ['rlpd', 'serl', 'hil_serl'])
