@@ -1,0 +1,129 @@
+"""A reset routine as actions: where it goes, what it holds, and when it is late."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hybrid_rl_ros.control.reset_routine import ResetRoutine, require_possible
+from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.reset_config import ResetConfig, WaypointConfig
+
+NAMES = ['ee.dx', 'ee.dy', 'ee.dz', 'gripper']
+WORKSPACE = np.array([0.3, -0.25, 0.0]), np.array([0.6, 0.25, 0.4])
+RATE_HZ, STEP_M = 10.0, 0.025
+
+
+def routine_of(*waypoints: dict, seed: int = 0) -> ResetRoutine:
+    made = [WaypointConfig.model_validate(waypoint) for waypoint in waypoints]
+    return ResetRoutine(made, NAMES, STEP_M, WORKSPACE, RATE_HZ, np.random.default_rng(seed))
+
+
+class Arm:
+    """Goes where it is told, at once; its fingers take `finger_steps` for their whole way."""
+
+    def __init__(self, tool_m: list[float], opening: float = 1.0, finger_steps: int = 3) -> None:
+        self.tool, self.opening, self._per_step = np.array(tool_m), opening, 1.0 / finger_steps
+        self.told: list[dict[str, float]] = []
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        return {**dict(zip(('ee.x', 'ee.y', 'ee.z'), self.tool)), 'gripper.opening': self.opening}
+
+    def follow(self, routine: ResetRoutine, most_steps: int = 500) -> None:
+        for _ in range(most_steps):
+            action = routine.act(self.numbers)
+            if action is None:
+                return
+            self.told.append(action)
+            self.tool = self.tool + [action[name] for name in NAMES[:3]]
+            self.opening = float(np.clip(self.opening + np.sign(action['gripper']) * self._per_step, 0.0, 1.0))
+        raise AssertionError('the routine does not end')
+
+
+def test_waypoints_are_reached_one_after_the_other_in_steps_that_the_action_space_allows():
+    arm, routine = Arm([0.3, 0.2, 0.1]), routine_of({'move': [0.5, -0.1, 0.2]}, {'move': [0.5, 0.1, 0.05]})
+    arm.follow(routine)
+    assert np.linalg.norm(arm.tool - [0.5, 0.1, 0.05]) < 0.011
+    assert not routine.late
+    largest = max(abs(action[name]) for action in arm.told for name in NAMES[:3])
+    assert largest <= STEP_M + 1e-9
+
+
+def test_null_leaves_an_axis_as_it_is():
+    arm = Arm([0.42, -0.13, 0.02])
+    arm.follow(routine_of({'move': [None, None, 0.2]}))
+    assert arm.tool[:2] == pytest.approx([0.42, -0.13])
+    assert arm.tool[2] == pytest.approx(0.2, abs=0.011)
+
+
+def test_a_randomised_waypoint_is_another_each_time_and_never_further_than_said():
+    routine, ends = routine_of({'move': [0.45, 0.0, 0.2], 'randomise_m': [0.1, 0.2, 0.0]}), []
+    for _ in range(30):
+        arm = Arm([0.45, 0.0, 0.2])
+        routine.begin()
+        arm.follow(routine)
+        ends.append(arm.tool)
+    off = np.abs(np.array(ends) - [0.45, 0.0, 0.2])
+    assert (off <= np.array([0.1, 0.2, 0.0]) + 0.01).all()
+    assert np.std(ends, axis=0)[1] > 0.05
+
+
+def test_what_is_held_is_held_until_the_routine_opens_the_hand():
+    arm = Arm([0.45, 0.0, 0.2], opening=0.4)
+    arm.follow(routine_of({'move': [0.45, 0.0, 0.03]}, {'gripper': 'open'}, {'move': [None, None, 0.2]}))
+    grip = [action['gripper'] for action in arm.told]
+    opened = grip.index(1.0)
+    assert opened > 3 and set(grip[:opened]) == {-1.0} and set(grip[opened:]) == {1.0}
+    assert arm.opening > 0.9
+
+
+def test_an_empty_hand_stays_open():
+    arm = Arm([0.45, 0.0, 0.2], opening=1.0)
+    arm.follow(routine_of({'move': [0.45, 0.0, 0.1]}))
+    assert {action['gripper'] for action in arm.told} == {1.0}
+
+
+def test_closing_and_waiting_take_their_time():
+    arm = Arm([0.45, 0.0, 0.2])
+    arm.follow(routine_of({'gripper': 'close'}, {'wait_s': 0.5}))
+    assert len(arm.told) == 10 + 5
+    assert arm.opening == 0.0
+
+
+def test_what_is_not_reached_in_its_time_is_late_and_says_what():
+    routine = routine_of({'wait_s': 0.2}, {'move': [0.5, 0.0, 0.2], 'within_s': 2.0})
+    blocked = {'ee.x': 0.4, 'ee.y': 0.0, 'ee.z': 0.1, 'gripper.opening': 1.0}
+    acts = [routine.act(blocked) for _ in range(30)]
+    assert acts.index(None) == 2 + 20
+    assert routine.late == 'reset.routine.1 (move [0.5, 0.0, 0.2]) was not done in 2 s'
+    routine.begin()
+    assert not routine.late and routine.act(blocked) is not None
+
+
+@pytest.mark.parametrize(
+    ('waypoint', 'names', 'says'),
+    [
+        ({'move': [0.7, 0.0, 0.2]}, NAMES, 'reset.routine.0.move: x 0.7 .* not within the workspace, 0.3 to 0.6 m'),
+        ({'move': [0.5, 0.2, 0.2], 'randomise_m': [0, 0.1, 0]}, NAMES, 'y 0.2 with randomise_m 0.1 is not within'),
+        ({'gripper': 'open'}, NAMES[:3], 'have no gripper'),
+        ({'move': [0.5, 0.0, 0.2]}, ['joint1', 'joint2', 'joint3'], 'needs action.space: ee_delta'),
+    ],
+)
+def test_a_routine_that_cannot_be_done_is_one_line(waypoint, names, says):
+    with pytest.raises(UserError, match=says):
+        require_possible([WaypointConfig.model_validate(waypoint)], names, WORKSPACE)
+
+
+@pytest.mark.parametrize(
+    ('reset', 'says'),
+    [
+        ({'routine': [{}]}, 'expected exactly one of move, gripper, wait_s'),
+        ({'routine': [{'move': [0.5, 0, 0.2], 'wait_s': 1}]}, 'there is move and wait_s'),
+        ({'routine': [{'wait_s': 1, 'randomise_m': [0.1, 0, 0]}]}, 'randomise_m belongs to move'),
+        ({'verify': {'when': 'ee.z > 0'}}, 'there is none'),
+    ],
+)
+def test_a_reset_that_makes_no_sense_is_refused(reset, says):
+    with pytest.raises(ValueError, match=says):
+        ResetConfig.model_validate(reset)
