@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hybrid_rl_ros.config import Config
+from hybrid_rl_ros.bringup import resolve_specs
+from hybrid_rl_ros.cli import run
+from hybrid_rl_ros.config import Config, load_config
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, Observation, ObservationSpec, Specs, VectorSpec
 from hybrid_rl_ros.data.step import Step
@@ -245,18 +248,41 @@ def test_a_success_that_is_not_rewarded_cannot_be_told(demos):
 
 def test_a_run_holds_the_classifier_its_figures_and_a_picture_of_its_mistakes(demos, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(torch, 'set_num_threads', lambda _: None)
-    run = tmp_path / 'run'
-    run.mkdir()
+    folder = tmp_path / 'run'
+    folder.mkdir()
     config = make_config(cameras=['front'], updates=2, gate='off')
-    pretrain_classifier(config, SPECS, demos.folder, run)
-    facts = json.loads((run / 'classifier.json').read_text())
+    pretrain_classifier(config, SPECS, demos.folder, folder)
+    facts = json.loads((folder / 'classifier.json').read_text())
     assert (facts['cameras'], facts['gate'], facts['seed']) == (['front'], {}, config.seed)
     assert facts['learned_from']['episodes'] + facts['held_out']['episodes'] == 32
     assert sum(facts['confusion'].values()) == 10 * facts['held_out']['episodes']
     assert facts['false_positive_rate'] <= config.classifier.max_false_positive_rate
-    assert SuccessClassifier.load(run, make_specs('front', 'other')).threshold == facts['threshold']
-    assert cv2.imread(str(run / 'contact_sheet.png')).shape[1] >= 1000
+    assert SuccessClassifier.load(folder, make_specs('front', 'other')).threshold == facts['threshold']
+    assert cv2.imread(str(folder / 'contact_sheet.png')).shape[1] >= 1000
     assert 'pretrain: no success' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_command_trains_a_classifier_and_no_policy(tmp_path, capfd):
+    camera = '{front: {width: 32, height: 32}}'
+    settings = ['observation.state=[ee.x]', f'observation.cameras={camera}', 'classifier.updates=2']
+    arguments = [argument for setting in settings for argument in ('--set', setting)]
+    path = Path(__file__).parents[2] / 'config' / 'sim_lift.yaml'
+    specs = resolve_specs(load_config(path, settings))
+    rng = np.random.default_rng(0)
+    with ReplayStore.create(tmp_path / 'demos', specs, 100) as store:
+        for number in range(20):
+            observation = Observation(np.zeros(1, np.float32), {'front': picture(rng, number % 5 == 4)})
+            action = np.zeros(len(specs.action), np.float32)
+            store.append(Step(number + 1, number // 5, observation, action, float(number % 5 == 4)))
+    command = ['pretrain', '--what', 'classifier', '--config', str(path), '--demos', str(tmp_path / 'demos')]
+    assert run([*command, '--run', str(tmp_path / 'run'), *arguments]) == 0
+    assert 'held out 1 episodes, 1 frames of success and 4 others' in capfd.readouterr().out
+    assert SuccessClassifier.load(tmp_path / 'run', specs).images == specs.observation.images
+    assert not (tmp_path / 'run' / 'pretrained').exists()
+    assert run([*command, '--run', str(tmp_path / 'run'), *arguments, '--set', 'classifier.cameras=[side]']) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("hybrid-rl: error: classifier.cameras: 'side' is not in observation.cameras (front)")
 
 
 def test_a_low_recall_is_warned_of_with_what_mends_it():
