@@ -52,7 +52,8 @@ class Benchmark:
     """One task: its configuration, its demonstrations (0 for none), and the agents and variants to compare.
 
     Behaviour cloning is compared as it is, whatever the variants, for they are the learner's. `rows` names each agent
-    with its variant instead. Results go by `name`, or by `files`.
+    with its variant instead. Results go by `name`, or by `files`. `labelled`: so many episodes teach a success classifier
+    first, {judge} in the settings; what has learned from it is evaluated by the simulation's own word.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Benchmark:
     variants: tuple[Variant, ...] = (PLAIN,)
     rows: tuple[tuple[str, Variant], ...] = ()
     files: str | None = None
+    labelled: int = 0
 
     def compared(self) -> list[tuple[str, Variant]]:
         if self.rows:
@@ -76,6 +78,8 @@ class Benchmark:
 
 
 SAME_CLONE = {'bc': ['sac'], 'base': ['base', 'dsrl-na'], 'dsrl': ['base', 'dsrl-na']}
+# What a success classifier learns from: as many frames before success as after it, and what looks like it.
+LABELLED, LABELLED_NOISE, JUDGE = ('--set', 'episode.time_limit_steps=32'), '0.3', 'judge'
 NOISE = '0.1'  # of the expert's actions, a fraction of their range
 # 100 fresh episodes: with 50, a policy of .9 is seen as .8 or 1.0 once in twenty times.
 EVALUATED = ('eval.episodes=100',)
@@ -174,6 +178,20 @@ _ALL = (
         settings=(*EVALUATED, 'train.env_steps=8000', 'train.warm_up_steps=400'),
         demos=10,
     ),
+    Benchmark(
+        name='lift_classifier',
+        task='lift',
+        config='sim_lift.yaml',
+        title='lift, judged by a success classifier while learning and by the simulation at the end, 10 demonstrations',
+        settings=('eval.episodes=0',),
+        demos=10,
+        rows=(
+            ('sac', Variant('classifier', ('reward.success={classifier: {judge}}',))),
+            ('sac', Variant('classifier_hackable', ('reward.success={classifier: {judge}-without_gate, steps: 1}',))),
+        ),
+        files='lift',
+        labelled=24,
+    ),
     steering('push', demos=4, episodes=200),
     steering('lift', demos=5, episodes=200),
     steering('peg_insert', demos=5, episodes=400),
@@ -204,6 +222,8 @@ def run_seed(benchmark: Benchmark, seed: int, only: list[str] | None) -> None:
         if not store.exists():
             hybrid_rl('record', *config, '--episodes', str(benchmark.demos), *expert, '--out', str(store))
         demos = ['--set', f'demos={store.relative_to(ROOT)}']
+    if benchmark.labelled:
+        teach_judges(benchmark, folder, config)
     for agent, variant in benchmark.compared():
         row_name = '-'.join(filter(None, (agent, variant.name)))
         if only and row_name not in only:
@@ -216,13 +236,29 @@ def run_seed(benchmark: Benchmark, seed: int, only: list[str] | None) -> None:
                 if (other / 'policy.safetensors').exists():
                     shutil.copytree(other, run / 'pretrained')
                     break
-        settings = [part for setting in (*benchmark.settings, *variant.settings) for part in ('--set', setting)]
+        judge = str((folder / JUDGE).relative_to(ROOT))
+        chosen = [setting.replace('{judge}', judge) for setting in (*benchmark.settings, *variant.settings)]
+        settings = [part for setting in chosen for part in ('--set', setting)]
         train = ['train', *config, '--set', f'agent={agent}', *demos, *settings]
         hybrid_rl(*train, '--run', str(run.relative_to(ROOT)))
+        if benchmark.labelled:
+            hybrid_rl('eval', '--run', str(run.relative_to(ROOT)), '--episodes', '100', '--set', 'reward.success=null')
         hybrid_rl('report', '--run', str(run.relative_to(ROOT)))
         command = 'hybrid-rl ' + shlex.join(train)
         head = {'task': benchmark.task, 'agent': agent, 'variant': variant.name, 'command': command}
         keep(benchmark.results(agent, variant), head, result_of(run, seed))
+
+
+def teach_judges(benchmark: Benchmark, folder: Path, config: list[str]) -> None:
+    """A success classifier, and one without its gate, from the same labelled episodes."""
+    store = folder / 'labelled'
+    expert = ['--expert', benchmark.task, '--noise', LABELLED_NOISE, '--label', *LABELLED]
+    if not store.exists():
+        hybrid_rl('record', *config, '--episodes', str(benchmark.labelled), *expert, '--out', str(store))
+    for name, settings in ((JUDGE, []), (f'{JUDGE}-without_gate', ['--set', 'classifier.gate=off'])):
+        if not (folder / name).exists():
+            data = ['--demos', str(store), '--run', str(folder / name)]
+            hybrid_rl('pretrain', '--what', 'classifier', *config, *settings, *data)
 
 
 def hybrid_rl(*arguments: str) -> None:
@@ -247,12 +283,24 @@ def result_of(run: Path, seed: int) -> dict[str, Any]:
     )
     lines = run / 'episodes.jsonl'
     episodes = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
+    whole = [episode for episode in episodes if episode['outcome'] != 'aborted']
     successes = [succeeded_alone(episode) for episode in episodes]
     curve = [
         [episode['env_steps'], round(sum(successes[max(0, i + 1 - WINDOW) : i + 1]) / min(i + 1, WINDOW), 3)]
         for i, episode in enumerate(episodes)
     ]
-    return {'seed': seed, **{key: summary[key] for key in kept}, 'cores': len(os.sched_getaffinity(0)), 'curve': curve}
+    # Where the simulation was not the judge: how many training episodes ended as it would have judged them.
+    judged = [
+        (episode['outcome'] == 'succeeded') == episode['true_success'] for episode in whole if 'true_success' in episode
+    ]
+    agreed = {'judged_right': round(sum(judged) / len(judged), 4), 'judged': len(judged)} if judged else {}
+    return {
+        'seed': seed,
+        **{key: summary[key] for key in kept},
+        **agreed,
+        'cores': len(os.sched_getaffinity(0)),
+        'curve': curve,
+    }
 
 
 def keep(path: Path, head: dict[str, Any], result: dict[str, Any]) -> None:
