@@ -52,8 +52,8 @@ class Benchmark:
     """One task: its configuration, its demonstrations (0 for none), and the agents and variants to compare.
 
     Behaviour cloning is compared as it is, whatever the variants, for they are the learner's. `rows` names each agent
-    with its variant instead. Results go by `name`, or by `files`. `labelled`: so many episodes teach a success classifier
-    first, {judge} in the settings; what has learned from it is evaluated by the simulation's own word.
+    with its variant instead. Results go by `name`, or by `files`. `labelled`: so many episodes teach a success
+    classifier first, {judge} in the settings; what has learned from it is evaluated by the simulation's own word.
     """
 
     name: str
