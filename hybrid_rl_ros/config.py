@@ -125,6 +125,9 @@ class EpisodeConfig(Section):
     stuck: StuckConfig | None = Field(
         None, description='end an episode, as a time limit does, in which the tool gets nowhere; null for off'
     )
+    most_failures_in_a_row: int | None = Field(
+        None, ge=1, description='then a person is called (reset.call), and nothing moves until ~/begin; null: never'
+    )
     observation_timeout_s: float = Field(1.0, gt=0, description='real time: abort when observations stop this long')
 
 

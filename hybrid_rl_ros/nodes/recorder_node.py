@@ -43,7 +43,7 @@ class RecorderNode(GraphNode):
         self._env_steps: int = max(counted, _transitions_held(self.run_dir / 'replay'))
         self._began = time.monotonic() - (earlier[-1]['wall_s'] if earlier else 0.0)
         self._file = open_json_lines(path)
-        self._line: dict[str, Any] | None = None
+        self._lines: list[dict[str, Any]] = []
         self._whole = self._told = -1.0
         self._last: float | None = None
         self._finished = 0
@@ -78,7 +78,7 @@ class RecorderNode(GraphNode):
     def _on_stamp(self, stamp: int, step: Step | None, reward: dict[str, float]) -> None:
         self._running = reward['running'] > 0.5
         if reward['episode'] != self._episode:
-            self._write_line()
+            self._write_lines(reward['episode'] - 1)
             self._episode, self._interventions = reward['episode'], 0
             if self.role == 'record' and self._store is not None:
                 # What is left of an episode that was aborted.
@@ -91,7 +91,7 @@ class RecorderNode(GraphNode):
         if step.ends_episode:
             self._keep_or_discard(self._keep == 'all' or (step.terminal and step.reward > 0))
             self._whole = self._episode
-            self._write_line_if_whole()
+            self._write_lines(self._whole)
 
     def _keep_or_discard(self, keep: bool) -> None:
         if self.role == 'record' and self._store is not None:
@@ -105,22 +105,16 @@ class RecorderNode(GraphNode):
         if self._episodes and self._finished >= self._episodes:
             self._last = self._episode
 
-    def _write_line_if_whole(self) -> None:
-        """An episode's line comes by another topic than its last step, before or after it.
+    def _write_lines(self, until: float) -> None:
+        """Those of the episodes up to number `until`. An episode's line comes by another topic than its last step.
 
-        In lock-step, where nothing is lost, it waits for the step: a run that is stopped in between goes on from the
-        steps that were stored, which are one fewer than the line has.
+        In lock-step, where nothing is lost but this node may be several steps behind, it waits for the step: a run that
+        is stopped in between goes on from the steps that were stored, which are one fewer than the line has.
         """
-        if self._line is None:
-            return
-        if self._line['episode'] <= self._whole or self._line['outcome'] == 'aborted' or not self.lockstep:
-            self._write_line()
-
-    def _write_line(self) -> None:
-        if self._line is not None:
-            self._file.write(json.dumps({**self._line, 'interventions': self._interventions}) + '\n')
-            self._told = float(self._line['episode'])
-            self._line = None
+        for line in [line for line in self._lines if line['episode'] <= until]:
+            self._file.write(json.dumps({**line, 'interventions': self._interventions}) + '\n')
+            self._told = float(line['episode'])
+            self._lines.remove(line)
         if self._last is not None and self._told >= self._last:
             self.finish()
 
@@ -144,7 +138,7 @@ class RecorderNode(GraphNode):
             return
         values = {item.key: item.value for item in status.values}
         self._env_steps += int(values['steps'])
-        self._line = {
+        line: dict[str, Any] = {
             'episode': int(values['episode']),
             'steps': int(values['steps']),
             'return': float(values['return']),
@@ -153,8 +147,10 @@ class RecorderNode(GraphNode):
             'wall_s': round(time.monotonic() - self._began, 2),
         }
         if 'true_success' in values:
-            self._line['true_success'] = values['true_success'] == '1'
-        self._write_line_if_whole()
+            line['true_success'] = values['true_success'] == '1'
+        self._lines.append(line)
+        waits = self.lockstep and line['outcome'] != 'aborted'
+        self._write_lines(self._whole if waits else line['episode'])
 
 
 def _transitions_held(folder: Path) -> int:

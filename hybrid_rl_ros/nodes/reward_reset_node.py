@@ -66,6 +66,8 @@ class RewardResetNode(GraphNode):
         self._waits_for_person = not resets_itself or 'inference_node' not in self.peers
         self._own_resets = 0
         self._resetting = False
+        self._needs_person = ''
+        self._failures_in_a_row = 0
         self._person = EpisodeServices(self, self._cannot_begin, lambda: self._episode.running, self._discard)
         self._begun = 0
         labelling: bool = self.parameter('label', False, 'success ends nothing and is 1 wherever it is seen')
@@ -133,19 +135,25 @@ class RewardResetNode(GraphNode):
 
     def _on_reset_change(self, cause: str) -> None:
         """The routine began, or begins anew, or has given up."""
+        if self._autonomous and self._autonomous.phase == 'called':
+            self._call(cause)
+        else:
+            self._episode.reset()
+            self._publish_state(self.get_clock().now().nanoseconds, cause)
+
+    def _call(self, why: str) -> None:
+        """Nothing moves any more until a person says ~/begin."""
+        self._needs_person, self._begun = why, self._person.begun
         self._episode.reset()
-        self._publish_state(self.get_clock().now().nanoseconds, cause)
-        if self._autonomous is None or self._autonomous.phase != 'called':
-            return
-        self._begun = self._person.begun
-        self.get_logger().error(cause)
+        self._publish_state(self.get_clock().now().nanoseconds, f'needs a person: {why}')
+        self.get_logger().error(f'needs a person: {why}')
         self.status.count('calls_for_a_person')
-        if self.config.reset.call and (mistake := call_person(self.config.reset.call, self._autonomous.why)):
+        if self.config.reset.call and (mistake := call_person(self.config.reset.call, why)):
             self.get_logger().error(mistake)
 
     def _cannot_begin(self) -> str:
         """Why a person cannot begin an episode, or ''."""
-        if not self._waits_for_person and not self._called:
+        if not self._waits_for_person and not self._needs_person:
             return 'episodes begin by themselves here'
         # A simulation's reset waits until the arm is at rest.
         return self._hindrance(may_move=self._reset is not None)
@@ -160,17 +168,15 @@ class RewardResetNode(GraphNode):
         # In real time a braking arm finishes before the scene is touched; in lock-step nothing moves in between.
         return '' if may_move or self.lockstep or self._at_rest else 'the arm is still moving'
 
-    @property
-    def _called(self) -> bool:
-        return self._autonomous is not None and self._autonomous.phase == 'called'
-
     def _ask_for_reset(self) -> Future | None:
         begun = self._person.begun > self._begun
-        if self._autonomous and self._called:
+        if self._needs_person:
             if not begun:
-                self.status.warning = f'needs a person: {self._autonomous.why}; then {self.get_name()}/begin'
+                self.status.warning = f'needs a person: {self._needs_person}; then {self.get_name()}/begin'
                 return None
-            self._autonomous.take_as_done()
+            self._needs_person = ''
+            if self._autonomous:
+                self._autonomous.take_as_done()
         if self._autonomous and self._autonomous.runs:
             return None
         if self._waits_for_person and not begun:
@@ -276,11 +282,18 @@ class RewardResetNode(GraphNode):
             self._publish_reward(stamp, verdict.reward)
             return
         self._publish_state(stamp, 'stuck' if stuck and self._episode.truncated else verdict.by)
-        if self._autonomous:
-            self._publish_reward(stamp, verdict.reward)
-            self._begin_routine()
-        else:
+        self._failures_in_a_row = 0 if self._episode.state == 'succeeded' else self._failures_in_a_row + 1
+        most = self.config.episode.most_failures_in_a_row
+        gives_up = most is not None and self._failures_in_a_row >= most
+        if not self._autonomous and not gives_up:
             self._publish_reward_after(self._ask_for_reset(), stamp, verdict.reward)
+            return
+        self._publish_reward(stamp, verdict.reward)
+        if gives_up:
+            self._failures_in_a_row = 0
+            self._call(f'{most} episodes in a row without success')
+        else:
+            self._begin_routine()
 
     def _publish_reward_after(self, reset: Future | None, stamp: int, reward: float) -> None:
         if self.lockstep and reset is not None:

@@ -33,7 +33,6 @@ class AutonomousReset:
         self._looks = max(1, round(config.verify_within_s * rate_hz))
         self._looked = self._failures = 0
         self.phase: Phase = 'done'
-        self.why = ''
 
     @property
     def runs(self) -> bool:
@@ -81,8 +80,8 @@ class AutonomousReset:
         if self._failures <= self._config.retries:
             self._try(f'{why}; try {self._failures + 1} of {self._config.retries + 1}')
         else:
-            self.phase, self.why = 'called', why
-            self._on_change(f'needs a person: {why}')
+            self.phase = 'called'
+            self._on_change(why)
 
 
 def call_person(command: Sequence[str], why: str) -> str:

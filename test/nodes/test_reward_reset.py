@@ -1,0 +1,153 @@
+"""Episodes that are judged and begun without a person, through the whole graph."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rclpy
+from std_srvs.srv import Trigger
+from test_graph import CONFIG, hybrid_rl, overrides, wait_for
+
+from hybrid_rl_ros.bringup import node_status
+from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.run_folder import read_json_lines
+
+pytestmark = pytest.mark.slow
+
+LIFT = str(CONFIG / 'sim_lift.yaml')
+STATE = ['ee.x', 'ee.y', 'ee.z', 'gripper.opening', 'task.cube.x', 'task.cube.y', 'task.cube.z']
+SETTINGS = ['observation.cameras={}', 'sim.gl=off', f'observation.state={json.dumps(STATE)}']
+UP = 'task.cube.z > 0.1 and gripper.opening < 0.9'
+PUT_IT_BACK: list[dict[str, Any]] = [
+    {'move': [0.45, 0.0, 0.05], 'randomise_m': [0.1, 0.16, 0.0]},
+    {'move': [None, None, 0.03]},
+    {'gripper': 'open'},
+    {'move': [None, None, 0.2]},
+    {'move': [0.45, 0.0, 0.25], 'randomise_m': [0.05, 0.1, 0.03]},
+]
+
+
+def record(out: Path, *settings: str, episodes: int = 4, options: tuple[str, ...] = ()):
+    arguments = ['--config', LIFT, '--expert', 'lift', '--noise', '0.2', '--episodes', str(episodes)]
+    return hybrid_rl('record', *arguments, '--out', str(out), *options, *overrides(*SETTINGS, *settings))
+
+
+def reset(**settings: Any) -> str:
+    return f'reset={json.dumps(settings)}'
+
+
+def call(service: str) -> Trigger.Response:
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('person', context=context)
+    try:
+        client = node.create_client(Trigger, service)
+        assert client.wait_for_service(timeout_sec=20.0)
+        executor = rclpy.executors.SingleThreadedExecutor(context=context)
+        future = client.call_async(Trigger.Request())
+        executor.add_node(node)
+        executor.spin_until_future_complete(future, timeout_sec=20.0)
+        return future.result()
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def test_the_arm_puts_the_scene_back_itself_and_an_expression_judges_as_the_simulation_does(tmp_path):
+    """Nothing is teleported after the first start: where an episode begins, the routine has left the cube."""
+    out = tmp_path / 'demos'
+    success = f'reward.success={json.dumps({"when": UP})}'
+    looks = {'when': 'task.cube.z < 0.03 and gripper.opening > 0.8'}
+    process = record(out, 'sim.reset=none', success, reset(routine=PUT_IT_BACK, verify=looks), episodes=5)
+    _, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, errors
+    lines = read_json_lines(out / 'episodes.jsonl')
+    assert [(line['outcome'], line['true_success']) for line in lines] == [('succeeded', True)] * 5
+    with ReplayStore.open(out, read_only=True) as store:
+        episodes = [store.states(store.episode_rows(episode.episode)) for episode in store.episodes()]
+    cube = [states[:, 4:7] for states in episodes]
+    assert all(states[-1, 2] > 0.1 and states[0, 2] < 0.03 for states in cube)
+    starts = np.array([states[0, :2] for states in cube])
+    assert np.ptp(starts, axis=0).min() > 0.02, 'it is put down in another place each time'
+    assert all(np.linalg.norm(states[0, :2] - [0.45, 0.0]) < 0.25 for states in cube)
+
+
+def test_a_reset_that_does_not_work_calls_a_person_who_lets_it_go_on(tmp_path):
+    out, work, told = tmp_path / 'demos', tmp_path / 'demos.recording', tmp_path / 'told'
+    never = reset(routine=[{'wait_s': 0.2}], verify={'when': 'task.cube.z > 1'}, retries=1, call=['touch', str(told)])
+    process = record(out, 'sim.reset=none', never, episodes=2)
+    try:
+        wait_for(lambda: node_status(work, 'reward_reset_node').get('warning', '').startswith('needs a person'))
+        status = node_status(work, 'reward_reset_node')
+        assert status['warning'] == 'needs a person: reset.verify was not seen; then reward_reset_node/begin'
+        # Begun, tried again, given up.
+        assert status['counters']['resetting'] == 3 and status['counters']['calls_for_a_person'] == 1
+        wait_for(told.exists)
+        assert call('reward_reset_node/begin').success
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert [line['outcome'] for line in read_json_lines(out / 'episodes.jsonl')] == ['succeeded'] * 2
+
+
+def test_a_run_of_failures_calls_a_person_and_nothing_moves(tmp_path):
+    work = tmp_path / 'demos.recording'
+    settings = ['episode.most_failures_in_a_row=3', 'episode.time_limit_steps=4']
+    process = record(tmp_path / 'demos', *settings, episodes=9, options=('--keep', 'all'))
+    try:
+        wait_for(lambda: node_status(work, 'reward_reset_node').get('warning', '').startswith('needs a person'))
+        assert '3 episodes in a row without success' in node_status(work, 'reward_reset_node')['warning']
+        wait_for(lambda: len(read_json_lines(work / 'episodes.jsonl')) == 3)
+        assert call('reward_reset_node/begin').success
+        wait_for(lambda: node_status(work, 'reward_reset_node')['counters']['calls_for_a_person'] == 2)
+        wait_for(lambda: len(read_json_lines(work / 'episodes.jsonl')) == 6)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_labelling_rewards_every_step_with_success_and_ends_at_the_time_limit(tmp_path):
+    out = tmp_path / 'labelled'
+    process = record(out, 'episode.time_limit_steps=40', episodes=3, options=('--label',))
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    with ReplayStore.open(out, read_only=True) as store:
+        assert [(e.terminal, e.truncated, e.steps) for e in store.episodes()] == [(False, True, 41)] * 3
+        rewards = store.records(store.rows())['reward']
+        heights = store.states(store.rows())[:, 6]
+    assert set(rewards) == {0.0, 1.0}
+    assert f'{int(rewards.sum())} steps with success, {int((rewards == 0).sum())} without' in output
+    assert heights[rewards == 1].min() > 0.09 > np.median(heights[rewards == 0])
+
+
+def test_a_tool_that_gets_nowhere_ends_the_episode_as_a_time_limit_does(tmp_path):
+    out = tmp_path / 'demos'
+    stuck = 'episode.stuck={within_m: 10.0, for_s: 0.7}'
+    process = record(out, stuck, episodes=2, options=('--keep', 'all'))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    with ReplayStore.open(out, read_only=True) as store:
+        assert [(e.terminal, e.truncated, e.transitions) for e in store.episodes()] == [(False, True, 7)] * 2
+
+
+@pytest.mark.parametrize(
+    ('settings', 'says'),
+    [
+        (['reward.success={when: "eee.z > 0"}'], "reward: 'eee.z' is not known"),
+        (['reward.success={when: "task.cub.z > 0"}'], "reward names 'task.cub.z', which no stream carries"),
+        (['reward.success={source: "no_such:Thing"}'], 'reward source no_such:Thing: No module'),
+        (['sim.reset=none'], 'sim.reset: none leaves the scene to the arm'),
+        ([reset(routine=[{'move': [0.9, 0.0, 0.2]}])], 'x 0.9 with randomise_m 0 is not within the workspace'),
+    ],
+)
+def test_what_cannot_be_judged_or_reset_is_one_line(tmp_path, settings, says):
+    process = record(tmp_path / 'demos', *settings)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    (line,) = [line for line in errors.splitlines() if 'error' in line]
+    assert says in line
