@@ -128,6 +128,31 @@ def test_a_person_begins_and_judges_the_episodes_of_a_real_arm(tmp_path, arm, ro
 
 
 @pytest.mark.slow
+def test_an_arm_with_a_reset_routine_and_a_reward_trains_without_a_person(tmp_path, arm, robot):
+    run, driver = tmp_path / 'run', Driver()
+    low = 'reward.success={when: "ee.z < 0.17", steps: 2}'
+    start = [0.45, 0.1, 0.2]
+    routine = f'reset={{routine: [{{move: {start}}}, {{gripper: open}}]}}'
+    settings = overrides(*SETTINGS, f'robot={robot}', low, routine, 'train.env_steps=60', 'episode.time_limit_steps=20')
+    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *settings)
+    try:
+        driver.until(lambda: process.poll() is not None, within_s=120.0)
+        assert process.returncode == 0, process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
+        driver.close()
+    lines = read_json_lines(run / 'episodes.jsonl')
+    assert len(lines) >= 3 and {line['outcome'] for line in lines} <= {'succeeded', 'timed_out', 'aborted'}
+    with ReplayStore.open(run / 'replay', read_only=True) as store:
+        episodes = [store.states(store.episode_rows(e.episode)) for e in store.episodes()]
+    # One whose beginning is lost, where a busy machine kept the gate waiting, begins further on.
+    begun = sum(np.linalg.norm(states[0, :3] - start) < 0.04 for states in episodes)
+    assert begun >= 3
+    assert node_status(run, 'safety_node')['counters']['executed_reset'] > 0
+
+
+@pytest.mark.slow
 def test_a_joint_that_no_message_carries_is_named(tmp_path, arm, robot):
     driver = Driver(gripper='lost')
     settings = overrides(*SETTINGS, f'robot={robot}')

@@ -95,6 +95,32 @@ def test_a_reset_that_does_not_work_calls_a_person_who_lets_it_go_on(tmp_path):
     assert [line['outcome'] for line in read_json_lines(out / 'episodes.jsonl')] == ['succeeded'] * 2
 
 
+def test_an_estop_in_the_middle_of_a_reset_holds_and_after_clearing_it_the_reset_begins_anew(tmp_path):
+    out, work = tmp_path / 'demos', tmp_path / 'demos.recording'
+    long = reset(routine=[{'move': [0.45, 0.0, 0.3]}, {'wait_s': 8.0}])
+    process = record(out, 'sim.reset=none', long, episodes=2, options=('--keep', 'all'))
+
+    def counted(node: str, counter: str) -> int:
+        return node_status(work, node).get('counters', {}).get(counter, 0)
+
+    try:
+        wait_for(lambda: counted('safety_node', 'executed_reset') > 10)
+        assert counted('reward_reset_node', 'resetting') == 1
+        assert call('safety_node/estop').success
+        wait_for(lambda: node_status(work, 'safety_node').get('mode') == 'estop')
+        held = counted('safety_node', 'executed_hold')
+        wait_for(lambda: counted('safety_node', 'executed_hold') > held + 20)
+        assert len(read_json_lines(work / 'episodes.jsonl')) == 1
+        executed = counted('safety_node', 'executed_reset')
+        assert call('safety_node/clear_fault').success
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert executed < 80
+    assert [line['outcome'] for line in read_json_lines(out / 'episodes.jsonl')] == ['succeeded'] * 2
+
+
 def test_a_run_of_failures_calls_a_person_and_nothing_moves(tmp_path):
     work = tmp_path / 'demos.recording'
     settings = ['episode.most_failures_in_a_row=3', 'episode.time_limit_steps=4']
@@ -140,6 +166,7 @@ def test_a_tool_that_gets_nowhere_ends_the_episode_as_a_time_limit_does(tmp_path
     [
         (['reward.success={when: "eee.z > 0"}'], "reward: 'eee.z' is not known"),
         (['reward.success={when: "task.cub.z > 0"}'], "reward names 'task.cub.z', which no stream carries"),
+        (['reward.success={classifier: nowhere}'], 'reward classifier nowhere: no classifier.safetensors here'),
         (['reward.success={source: "no_such:Thing"}'], 'reward source no_such:Thing: No module'),
         (['sim.reset=none'], 'sim.reset: none leaves the scene to the arm'),
         ([reset(routine=[{'move': [0.9, 0.0, 0.2]}])], 'x 0.9 with randomise_m 0 is not within the workspace'),
