@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser('eval', help='evaluate a run through the same nodes, deterministically')
     evaluate.add_argument('--run', type=Path, required=True)
     evaluate.add_argument('--episodes', type=_positive, required=True)
+    best_help = 'the policy that did best over 20 training episodes, instead of the last'
+    evaluate.add_argument('--best', action='store_true', help=best_help)
     _add_set(evaluate)
     evaluate.set_defaults(call=_eval)
 
@@ -122,7 +124,7 @@ def _train(options: argparse.Namespace) -> int:
 def _eval(options: argparse.Namespace) -> int:
     from hybrid_rl_ros.runs import evaluate
 
-    evaluate(options.run, options.episodes, options.overrides)
+    evaluate(options.run, options.episodes, options.overrides, options.best)
     return 0
 
 

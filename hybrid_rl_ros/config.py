@@ -128,6 +128,9 @@ class EpisodeConfig(Section):
     most_failures_in_a_row: int | None = Field(
         None, ge=1, description='then a person is called (reset.call), and nothing moves until ~/begin; null: never'
     )
+    most_success_lost: float | None = Field(
+        None, gt=0, lt=1, description='as well when the last 20 episodes succeed by so much less often than the best 20'
+    )
     observation_timeout_s: float = Field(1.0, gt=0, description='real time: abort when observations stop this long')
 
 
@@ -143,6 +146,7 @@ class BcConfig(Section):
 class TrainConfig(Section):
     env_steps: int = Field(5000, ge=1)
     episodes: int | None = Field(None, ge=1, description='end after so many, if env_steps are not done before')
+    hours: float | None = Field(None, gt=0, description='end at the first end of an episode after so long; null: never')
     warm_up_steps: int = Field(
         200, ge=0, description='before the first update: actions of the cloned policy with noise, or random without one'
     )
@@ -275,10 +279,11 @@ class Config(Section):
         """How many of the last states the policy is given."""
         return self.base.observations if self.has_base else 1
 
-    def is_trained(self, env_steps: int, episodes: int) -> bool:
+    def is_trained(self, env_steps: int, episodes: int, hours: float) -> bool:
         """Whether a run that has come so far is at its end."""
         enough = self.train.episodes is not None and episodes >= self.train.episodes
-        return enough or env_steps >= self.train.env_steps
+        late = self.train.hours is not None and hours >= self.train.hours
+        return enough or late or env_steps >= self.train.env_steps
 
     @property
     def is_cloned(self) -> bool:

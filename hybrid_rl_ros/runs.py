@@ -63,19 +63,19 @@ def begin_training(
     return config, run, specs
 
 
-def evaluate(run: Path, episodes: int, overrides: list[str]) -> None:
-    """Fresh episodes with the run's policy; updates summary.json. Raises UserError."""
-    config, folder = begin_evaluation(run, overrides)
+def evaluate(run: Path, episodes: int, overrides: list[str], best: bool = False) -> None:
+    """Fresh episodes with the run's policy, or its best; updates summary.json. Raises UserError."""
+    config, folder = begin_evaluation(run, overrides, best)
     _run_evaluation(config, folder, episodes)
     write_summary(config, run)
 
 
-def begin_evaluation(run: Path, overrides: list[str]) -> tuple[Config, Path]:
+def begin_evaluation(run: Path, overrides: list[str], best: bool = False) -> tuple[Config, Path]:
     """The configuration of an evaluation of `run`, and its folder, ready for the nodes. Raises UserError."""
     if not (run / 'config.yaml').exists():
         raise UserError(f'{run}: no run here (no config.yaml)')
     config = load_config(run / 'config.yaml', overrides)
-    return config, _prepare_evaluation(config, resolve_specs(config), run)
+    return config, _prepare_evaluation(config, resolve_specs(config), run, best)
 
 
 def record(
@@ -257,17 +257,18 @@ def _wall_s_before(run: Path) -> float:
 def _finished(config: Config, run: Path) -> bool:
     """Whether an earlier part of a resumed run had already come to its end."""
     learner = read_json(run / 'status' / 'learner_node.json')
-    return config.is_trained(learner.get('env_steps', 0), learner.get('episodes', 0))
+    return config.is_trained(learner.get('env_steps', 0), learner.get('episodes', 0), learner.get('hours', 0.0))
 
 
-def _prepare_evaluation(config: Config, specs: Specs, run: Path) -> Path:
+def _prepare_evaluation(config: Config, specs: Specs, run: Path, best: bool = False) -> Path:
     folder = run / 'eval'
     if folder.exists():
         _remove_tree(folder)
     prepare_run(folder, config, specs)
-    policy = run / 'policy.safetensors'
+    policy = run / ('best_policy.safetensors' if best else 'policy.safetensors')
     if not policy.exists():
-        raise UserError(f'{policy}: no policy to evaluate; train first')
+        mend = 'it is kept once 20 training episodes brought a success' if best else 'train first'
+        raise UserError(f'{policy}: no policy to evaluate; {mend}')
     (folder / 'policy.safetensors').write_bytes(policy.read_bytes())
     return folder
 

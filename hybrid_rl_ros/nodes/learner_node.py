@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import time
 from pathlib import Path
 
 from rclpy.publisher import Publisher
@@ -12,12 +13,14 @@ from std_msgs.msg import Header, UInt8MultiArray, UInt32
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import require_same_specs
 from hybrid_rl_ros.data.step import Step
+from hybrid_rl_ros.learning.best_policy import BestPolicy
 from hybrid_rl_ros.learning.metrics_log import MetricsLog
 from hybrid_rl_ros.learning.update_loop import Done, UpdateLoop
 from hybrid_rl_ros.ros.messages import to_header, write_bytes
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import LATCHED, STEP
 from hybrid_rl_ros.ros.step_subscriber import StepSubscriber
+from hybrid_rl_ros.run_folder import read_json_lines
 
 YIELDING = 10
 
@@ -27,8 +30,8 @@ class LearnerNode(GraphNode):
 
     Lock-step: publishes learner/step for a stamp once the updates of the step before are done and inference_node has
     taken the weights that they published, so that the simulation never runs more than one step ahead of the learner.
-    Ends the run, with exit status 0, at the first episode's end after train.env_steps, or with the last of
-    train.episodes.
+    Ends the run, with exit status 0, at the first episode's end after train.env_steps or train.hours, or with the last
+    of train.episodes. Keeps the policy that did best (learning/best_policy.py).
     """
 
     consumers = {'policy/weights': ('inference_node',), 'learner/step': ('sim_node',)}
@@ -60,6 +63,11 @@ class LearnerNode(GraphNode):
         self._owed_before = self._store.sequence
         self._stamp = 0
         self._answered = 0
+        earlier = read_json_lines(self.run_dir / 'episodes.jsonl')
+        self._began_s = time.monotonic() - (earlier[-1]['wall_s'] if earlier else 0.0)
+        self._best = BestPolicy(self.run_dir)
+        self._newest_policy: bytes | None = None
+        self._helped_in = -1  # the episode
         self._metrics: dict[str, float] = {}
         self._log = MetricsLog(self.run_dir, self.config.train.tensorboard, self._loop.env_steps)
         self._subscriber = StepSubscriber(self, self._store.last_episode + 1, self._on_stamp)
@@ -90,11 +98,21 @@ class LearnerNode(GraphNode):
             self._store.append(step)
             self._loop.schedule()
             env_steps, episodes = self._loop.env_steps, step.episode + step.ends_episode
-            self.status.values.update(env_steps=env_steps, episodes=episodes, transitions=self._store.transitions)
-            if step.ends_episode and self.config.is_trained(env_steps, episodes):
-                self.finish()
-                return
+            hours = (time.monotonic() - self._began_s) / 3600.0
+            transitions = self._store.transitions
+            self.status.values.update(env_steps=env_steps, episodes=episodes, transitions=transitions, hours=hours)
+            if step.intervention:
+                self._helped_in = step.episode
+            if step.ends_episode:
+                self._end_episode(step, env_steps)
+                if self.config.is_trained(env_steps, episodes, hours):
+                    self.finish()
+                    return
         self._answer()
+
+    def _end_episode(self, step: Step, env_steps: int) -> None:
+        alone = step.terminal and step.reward > 0 and self._helped_in != step.episode
+        self._best.episode_ended(alone, self._newest_policy, env_steps)
 
     def _push_done(self, done: Done) -> None:
         self._done.put(done)
@@ -110,6 +128,7 @@ class LearnerNode(GraphNode):
             if done.policy is not None:
                 self._published_version += 1
                 self._weights.publish(write_bytes(done.policy))
+                self._newest_policy = done.policy
             self.status.values.update(updates=done.total_updates, **self._metrics)
             if done.job.measure:
                 self._write_metrics()

@@ -14,6 +14,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from hybrid_rl_ros.control.episode import Episode
+from hybrid_rl_ros.control.practice_watch import PracticeWatch
 from hybrid_rl_ros.control.reset_routine import ResetRoutine
 from hybrid_rl_ros.control.stuck import StuckWatch
 from hybrid_rl_ros.data.stamp_join import StampJoin
@@ -67,7 +68,8 @@ class RewardResetNode(GraphNode):
         self._own_resets = 0
         self._resetting = False
         self._needs_person = ''
-        self._failures_in_a_row = 0
+        watched = self.config.episode
+        self._practice = PracticeWatch(watched.most_failures_in_a_row, watched.most_success_lost)
         self._person = EpisodeServices(self, self._cannot_begin, lambda: self._episode.running, self._discard)
         self._begun = 0
         labelling: bool = self.parameter('label', False, 'success ends nothing and is 1 wherever it is seen')
@@ -282,16 +284,13 @@ class RewardResetNode(GraphNode):
             self._publish_reward(stamp, verdict.reward)
             return
         self._publish_state(stamp, 'stuck' if stuck and self._episode.truncated else verdict.by)
-        self._failures_in_a_row = 0 if self._episode.state == 'succeeded' else self._failures_in_a_row + 1
-        most = self.config.episode.most_failures_in_a_row
-        gives_up = most is not None and self._failures_in_a_row >= most
-        if not self._autonomous and not gives_up:
+        worry = self._practice.ended(self._episode.state == 'succeeded')
+        if not self._autonomous and not worry:
             self._publish_reward_after(self._ask_for_reset(), stamp, verdict.reward)
             return
         self._publish_reward(stamp, verdict.reward)
-        if gives_up:
-            self._failures_in_a_row = 0
-            self._call(f'{most} episodes in a row without success')
+        if worry:
+            self._call(worry)
         else:
             self._begin_routine()
 
