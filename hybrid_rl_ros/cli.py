@@ -75,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     pretrain.add_argument('--config', type=Path, required=True)
     pretrain.add_argument('--demos', type=Path, required=True)
     pretrain.add_argument('--run', type=Path, required=True)
+    refit_help = 'classifier: learn also from the frames of this run over which a person disagreed with it'
+    pretrain.add_argument('--refit', type=Path, metavar='RUN', help=refit_help)
     _add_set(pretrain)
     pretrain.set_defaults(call=_pretrain)
 
@@ -147,7 +149,9 @@ def _record(options: argparse.Namespace) -> int:
 def _pretrain(options: argparse.Namespace) -> int:
     from hybrid_rl_ros.runs import pretrain_only
 
-    pretrain_only(options.config, options.overrides, options.demos, options.run, options.what)
+    if options.refit is not None and options.what != 'classifier':
+        raise UserError('pretrain: --refit is of a success classifier; add --what classifier')
+    pretrain_only(options.config, options.overrides, options.demos, options.run, options.what, options.refit)
     return 0
 
 

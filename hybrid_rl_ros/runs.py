@@ -21,6 +21,7 @@ from hybrid_rl_ros.bringup import (
 )
 from hybrid_rl_ros.config import Config, load_config
 from hybrid_rl_ros.config_file import share_folder
+from hybrid_rl_ros.data.merging import merge_stores
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs, require_same_specs
 from hybrid_rl_ros.display import display
@@ -148,7 +149,7 @@ def take_recording(work: Path, out: Path, keep: str) -> None:
     if kept:
         out.parent.mkdir(parents=True, exist_ok=True)
         os.replace(work / 'replay', out)
-        for name in ('episodes.jsonl', 'config.yaml', 'bag'):
+        for name in ('episodes.jsonl', 'config.yaml', 'bag', 'disputed'):
             if (work / name).exists():
                 os.replace(work / name, out / name)
         with ReplayStore.open(out, read_only=True) as store:
@@ -169,13 +170,23 @@ def _keep_whole_episodes(folder: Path, keep: str) -> int:
         return len(whole)
 
 
-def pretrain_only(config_path: Path, overrides: list[str], demos: Path, run: Path, what: str = 'policy') -> None:
+def pretrain_only(
+    config_path: Path, overrides: list[str], demos: Path, run: Path, what: str = 'policy', refit: Path | None = None
+) -> None:
     """What is learned from `demos` before the first step, into the run folder, for a later `train --run` of it.
 
-    `what`: `policy`, or `classifier` for one of success. Raises UserError.
+    `what`: `policy`, or `classifier` for one of success. `refit`: a run in whose course a person disagreed with the
+    classifier; it learns from these frames too, and `run` has all of them in learned_from. Raises UserError.
     """
-    config = load_config(config_path, [*overrides, f'demos={demos}'])
+    together = run / 'learned_from'
+    config = load_config(config_path, [*overrides, f'demos={together if refit else demos}'])
     specs = resolve_specs(config)
+    if refit is not None:
+        if together.exists():
+            raise UserError(f'{together}: is there already; name another --run')
+        if not (refit / 'disputed' / 'specs.json').exists():
+            raise UserError(f'--refit {refit}: in no episode of it did a person disagree (there is no disputed/)')
+        merge_stores([demos, refit / 'disputed'], specs, together)
     _check_demos(config, specs)
     prepare_run(run, config, specs)
     _pretrain(config, run, what)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from hybrid_rl_ros.control.stuck import StuckWatch
 from hybrid_rl_ros.data.stamp_join import StampJoin
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.nodes.episode_numbers import episodes_held
+from hybrid_rl_ros.reward_config import STEADY_STEPS
 from hybrid_rl_ros.rewards.autonomous_reset import AutonomousReset, call_person
+from hybrid_rl_ros.rewards.disputes import Disputes
 from hybrid_rl_ros.rewards.judge import Judge
 from hybrid_rl_ros.rewards.sights import make_sight
 from hybrid_rl_ros.rewards.source import Seen
@@ -70,13 +73,18 @@ class RewardResetNode(GraphNode):
         self._needs_person = ''
         watched = self.config.episode
         self._practice = PracticeWatch(watched.most_failures_in_a_row, watched.most_success_lost)
-        self._person = EpisodeServices(self, self._cannot_begin, lambda: self._episode.running, self._discard)
+        self._person = EpisodeServices(
+            self, self._cannot_begin, lambda: self._episode.running, self._discard, self._dispute
+        )
         self._begun = 0
         labelling: bool = self.parameter('label', False, 'success ends nothing and is 1 wherever it is seen')
         self._judge = Judge(self.config.reward, self.specs, self.config.sim is not None, labelling)
         stuck = self.config.episode.stuck
         self._stuck = StuckWatch(stuck.within_m, round(stuck.for_s * self.config.control_rate_hz)) if stuck else None
         self._true_success: bool | None = None
+        self._disputes = Disputes(self.run_dir, self.specs, self.config.reward.success_reward)
+        self._ended = ''
+        self._last_seen: deque[Seen] = deque(maxlen=STEADY_STEPS)
         self.create_subscription(String, 'graph/ready', self._on_ready, LATCHED_MANY)
         self._join = StampJoin(self._streams(), self._on_step)
         for stream in self._streams():
@@ -97,6 +105,9 @@ class RewardResetNode(GraphNode):
         self.consumers = {**self.consumers, 'action/reset': ('safety_node',)}
         self._reset_action = self.publisher(JointState, 'action/reset', STEP)
         return AutonomousReset(config, routine, verify, rate_hz, self._on_reset_change)
+
+    def close(self) -> None:
+        self._disputes.close()
 
     def start(self) -> None:
         if self._reset is None and not self._episode.running:
@@ -125,6 +136,16 @@ class RewardResetNode(GraphNode):
 
     def _discard(self) -> None:
         self._abort('discarded by a person')
+
+    def _dispute(self, word: str) -> str:
+        """A person's word on the episode that has just ended: what was seen last is kept, to learn from."""
+        if not self._judge.sees or self._ended not in ('succeeded', 'timed_out', 'failed'):
+            return 'no episode is under way'
+        if (word == 'success') == (self._ended == 'succeeded'):
+            return f'the episode that has just ended was judged so: {self._ended}'
+        self.status.count('disputed_frames', self._disputes.keep(self._last_seen, word == 'success'))
+        self._ended = ''
+        return ''
 
     def _abort(self, cause: str) -> None:
         self._episode.abort()
@@ -253,6 +274,8 @@ class RewardResetNode(GraphNode):
             self._stuck.reset()
         self._person.take_verdict()
         self._true_success = None
+        self._ended = ''
+        self._last_seen.clear()
         self._episode.start()
         self._publish_state(stamp, 'reset done')
         if self._fault:
@@ -279,10 +302,14 @@ class RewardResetNode(GraphNode):
             raise UserError(f'reward_reset_node: reward names {missing}, which no stream carries') from None
         if self.config.reward.success is not None and 'task.success' in seen.numbers:
             self._true_success = seen.numbers['task.success'] > 0.5
+        self._last_seen.append(seen)
+        if verdict.disputed and self._judge.sees:
+            self.status.count('disputed_frames', self._disputes.keep([seen], verdict.succeeded))
         self._episode.arrive(verdict.reward, verdict.succeeded, verdict.failed, verdict.truncated or stuck)
         if self._episode.running:
             self._publish_reward(stamp, verdict.reward)
             return
+        self._ended = '' if verdict.by == 'a person' else self._episode.state
         self._publish_state(stamp, 'stuck' if stuck and self._episode.truncated else verdict.by)
         worry = self._practice.ended(self._episode.state == 'succeeded')
         if not self._autonomous and not worry:

@@ -13,13 +13,17 @@ from hybrid_rl_ros.rewards.source import Seen
 
 @dataclass(frozen=True)
 class Verdict:
-    """`succeeded` and `failed` are true ends, `truncated` is not; `by` says who judged."""
+    """`succeeded` and `failed` are true ends, `truncated` is not; `by` says who judged.
+
+    `disputed`: a person said success where nothing else did, or failure where it was a success.
+    """
 
     reward: float
     succeeded: bool = False
     failed: bool = False
     truncated: bool = False
     by: str = ''
+    disputed: bool = False
 
 
 class Judge:
@@ -74,7 +78,8 @@ class Judge:
             return Verdict(float(succeeded), False, failed, truncated, by)
         if self._config.source == 'environment':
             return Verdict(float(numbers['task.reward']), succeeded, failed, truncated, by)
-        return Verdict(self._reward(numbers, succeeded, failed), succeeded, failed, truncated, by)
+        disputed = bool(person) and (person == 'success') != so
+        return Verdict(self._reward(numbers, succeeded, failed), succeeded, failed, truncated, by, disputed)
 
     def _reward(self, numbers: Mapping[str, float], succeeded: bool, failed: bool) -> float:
         config, stages = self._config, self._success.stages if self._success else 1

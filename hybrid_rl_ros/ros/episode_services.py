@@ -12,13 +12,19 @@ class EpisodeServices:
     """Serves ~/begin (arm and scene are in place), ~/success, ~/failure and ~/discard, all Trigger.
 
     `hindrance` says why no episode can begin, or ''; `running` whether one is under way; `discard` ends it without a
-    label. `begun`: how often a person has begun one.
+    label; `dispute(word)` hears a verdict on the episode that has just ended and says why that is of no use, or ''.
+    `begun`: how often a person has begun one.
     """
 
     def __init__(
-        self, node: Node, hindrance: Callable[[], str], running: Callable[[], bool], discard: Callable[[], None]
+        self,
+        node: Node,
+        hindrance: Callable[[], str],
+        running: Callable[[], bool],
+        discard: Callable[[], None],
+        dispute: Callable[[str], str],
     ) -> None:
-        self._hindrance, self._running, self._discard = hindrance, running, discard
+        self._hindrance, self._running, self._discard, self._dispute = hindrance, running, discard, dispute
         self.begun = 0
         self._verdict = ''
         for name in ('begin', 'success', 'failure', 'discard'):
@@ -35,7 +41,7 @@ class EpisodeServices:
             answer.message = 'an episode is under way' if running else self._hindrance()
             self.begun += not answer.message
         elif not running:
-            answer.message = 'no episode is under way'
+            answer.message = 'no episode is under way' if name == 'discard' else self._dispute(name)
         elif name == 'discard':
             self._discard()
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,39 @@ def test_an_estop_in_the_middle_of_a_reset_holds_and_after_clearing_it_the_reset
     assert process.returncode == 0, errors
     assert executed < 80
     assert [line['outcome'] for line in read_json_lines(out / 'episodes.jsonl')] == ['succeeded'] * 2
+
+
+OPTIMIST = """
+from hybrid_rl_ros.rewards.source import RewardSource
+
+
+class Optimist(RewardSource):
+    sees = True
+
+    def score(self, seen):
+        return 1.0
+"""
+
+
+def test_what_a_person_says_of_an_episode_that_was_judged_wrongly_is_kept(tmp_path, monkeypatch):
+    (tmp_path / 'optimist.py').write_text(OPTIMIST)
+    monkeypatch.setenv('PYTHONPATH', f'{tmp_path}{os.pathsep}{os.environ.get("PYTHONPATH", "")}')
+    out, work = tmp_path / 'demos', tmp_path / 'demos.recording'
+    cameras = ['observation.cameras={front: {width: 32, height: 32}}', 'sim.gl=auto', 'sim.reset=none']
+    judged = 'reward.success={source: "optimist:Optimist", steps: 4}'
+    process = record(out, *cameras, judged, reset(routine=[{'wait_s': 15.0}]), episodes=2)
+    try:
+        wait_for(lambda: len(read_json_lines(work / 'episodes.jsonl')) == 1)
+        assert 'judged so: succeeded' in call('reward_reset_node/success').message
+        assert call('reward_reset_node/failure').success
+        assert call('reward_reset_node/failure').message == 'no episode is under way', 'once is enough'
+        wait_for(lambda: node_status(work, 'reward_reset_node')['counters'].get('disputed_frames') == 3)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+    assert read_json_lines(out / 'episodes.jsonl')[0]['true_success'] is False
+    with ReplayStore.open(out / 'disputed', read_only=True) as store:
+        assert store.records(store.rows())['reward'].tolist() == [0.0] * 3
 
 
 def test_a_run_of_failures_calls_a_person_and_nothing_moves(tmp_path):

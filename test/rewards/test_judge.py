@@ -103,6 +103,14 @@ def test_a_person_goes_over_all(person, z):
     assert verdict.reward == float(person == 'success')
 
 
+def test_a_person_who_sees_it_otherwise_disputes():
+    judge = judge_of(success={'when': 'z > 0', 'steps': 1})
+    words = [('success', 0.0, True), ('success', 1.0, False), ('failure', 1.0, True), ('failure', 0.0, False)]
+    for word, z, disputed in words:
+        assert judge.judge(Seen({'z': z}), word).disputed is disputed
+    assert not judge.judge(Seen({'z': 1.0})).disputed
+
+
 def test_without_anything_named_the_simulation_judges():
     seen = verdicts(judge_of(simulated=True), {}, {'task.success': 1.0}, {'task.failure': 1.0})
     assert [(v.succeeded, v.failed, v.reward) for v in seen] == [(0, 0, 0.0), (1, 0, 1.0), (0, 1, 0.0)]
