@@ -240,15 +240,18 @@ class RewardResetNode(GraphNode):
         if self._reset is None:
             task['resets'] = float(self._own_resets)
         action = None
-        if task['resets'] > self._resets_seen:
-            self._resets_seen = task['resets']
-            self._begin(stamp)
-        elif self._episode.running:
-            self._arrive(stamp, self._seen(task, messages))
-        elif self._autonomous and self._autonomous.runs:
-            action = self._step_reset(stamp, self._autonomous, self._seen(task, messages))
-        else:
-            self._publish_reward(stamp, 0.0)
+        try:
+            if task['resets'] > self._resets_seen:
+                self._resets_seen = task['resets']
+                self._begin(stamp)
+            elif self._episode.running:
+                self._arrive(stamp, self._seen(task, messages))
+            elif self._autonomous and self._autonomous.runs:
+                action = self._step_reset(stamp, self._autonomous, self._seen(task, messages))
+            else:
+                self._publish_reward(stamp, 0.0)
+        except KeyError as missing:
+            raise UserError(f'reward_reset_node: reward names {missing}, which no stream carries') from None
         self._tell_reset(stamp, action)
 
     def _step_reset(self, stamp: int, autonomous: AutonomousReset, seen: Seen) -> dict[str, float] | None:
@@ -295,11 +298,8 @@ class RewardResetNode(GraphNode):
         return Seen(numbers, images)
 
     def _arrive(self, stamp: int, seen: Seen) -> None:
-        try:
-            verdict = self._judge.judge(seen, self._person.take_verdict())
-            stuck = self._stuck is not None and self._stuck.is_stuck([seen.numbers[f'ee.{axis}'] for axis in 'xyz'])
-        except KeyError as missing:
-            raise UserError(f'reward_reset_node: reward names {missing}, which no stream carries') from None
+        verdict = self._judge.judge(seen, self._person.take_verdict())
+        stuck = self._stuck is not None and self._stuck.is_stuck([seen.numbers[f'ee.{axis}'] for axis in 'xyz'])
         if self.config.reward.success is not None and 'task.success' in seen.numbers:
             self._true_success = seen.numbers['task.success'] > 0.5
         self._last_seen.append(seen)
