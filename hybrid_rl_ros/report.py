@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.run_folder import read_json, read_json_lines, success_rate
 
 WINDOW = 20
+MOST_ROWS = 50
 VIDEO_SIDE_PX = 192
 VIDEOS = 3
 STYLE = """
@@ -36,6 +38,7 @@ def write_report(run: Path) -> Path:
     episodes = read_json_lines(run / 'episodes.jsonl')
     sections = [
         ('Summary', _summary(run)),
+        ('What happened', _events(read_json_lines(run / 'events.jsonl'))),
         ('Success and return', _curves(episodes)),
         ('Learning', _learning(read_json_lines(run / 'metrics.jsonl'))),
         ('Loop timing', _timing(run)),
@@ -73,6 +76,16 @@ def _curves(episodes: list[dict[str, Any]]) -> str:
         + line_chart('return of an episode', 'control steps', steps, returns)
         + line_chart('steps of an episode', 'control steps', steps, lengths)
     )
+
+
+def _events(events: list[dict[str, Any]]) -> str:
+    """How often each thing happened, and when those did that a person wants to know of."""
+    counts = Counter((event['state'], event['cause']) for event in events)
+    rows = [[state, cause, str(count)] for (state, cause), count in counts.most_common(MOST_ROWS)]
+    worth = [e for e in events if e['state'] == 'aborted' or e['cause'].startswith('needs a person')]
+    last = [[e['time'], str(e['episode']), e['state'], e['cause']] for e in worth[-MOST_ROWS:]]
+    often = _table([['state', 'cause', 'times'], *rows]) if rows else ''
+    return often + (_table([['time', 'episode', 'state', 'cause'], *last]) if last else '')
 
 
 def _learning(metrics: list[dict[str, Any]]) -> str:

@@ -149,7 +149,7 @@ def take_recording(work: Path, out: Path, keep: str) -> None:
     if kept:
         out.parent.mkdir(parents=True, exist_ok=True)
         os.replace(work / 'replay', out)
-        for name in ('episodes.jsonl', 'config.yaml', 'bag', 'disputed'):
+        for name in ('episodes.jsonl', 'events.jsonl', 'config.yaml', 'bag', 'disputed'):
             if (work / name).exists():
                 os.replace(work / name, out / name)
         with ReplayStore.open(out, read_only=True) as store:

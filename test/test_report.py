@@ -68,3 +68,17 @@ def test_the_page_needs_nothing_but_itself(run):
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(UserError, match='no run here'):
         write_report(tmp_path)
+
+
+def test_what_happened_is_told_with_its_causes(run):
+    events = [
+        {'time': '2026-01-01T02:00:00+00:00', 'episode': 0, 'state': 'succeeded', 'cause': 'task'},
+        {'time': '2026-01-01T03:00:00+00:00', 'episode': 1, 'state': 'resetting', 'cause': 'needs a person: <stuck>'},
+        {'time': '2026-01-01T04:00:00+00:00', 'episode': 2, 'state': 'aborted', 'cause': 'estop: estop'},
+    ]
+    (run / 'events.jsonl').write_text(''.join(json.dumps(event) + '\n' for event in events * 2))
+    page = write_report(run).read_text()
+    assert '<td>succeeded</td><td>task</td><td>2</td>' in page
+    row = '<td>2026-01-01T03:00:00+00:00</td><td>1</td><td>resetting</td><td>needs a person: &lt;stuck&gt;</td>'
+    assert page.count(row) == 2
+    assert '2026-01-01T02' not in page, 'what went well is counted only'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ MOST_STEPS = 200_000
 
 
 class RecorderNode(GraphNode):
-    """Writes episodes.jsonl and, in the roles eval and record, every step to the store run_dir/replay.
+    """Writes episodes.jsonl, a line for each episode, and events.jsonl, one for each change of an episode's state with its
+    cause; in the roles eval and record also every step to the store run_dir/replay.
 
     Parameter episodes: in eval, end the run after that many; in record, after that many kept ones. Recording keeps
     successful episodes only, or with keep:=all every one that ended by itself (offline learning takes failures too);
@@ -43,6 +45,7 @@ class RecorderNode(GraphNode):
         self._env_steps: int = max(counted, _transitions_held(self.run_dir / 'replay'))
         self._began = time.monotonic() - (earlier[-1]['wall_s'] if earlier else 0.0)
         self._file = open_json_lines(path)
+        self._events = open_json_lines(self.run_dir / 'events.jsonl')
         self._lines: list[dict[str, Any]] = []
         self._whole = self._told = -1.0
         self._last: float | None = None
@@ -61,6 +64,7 @@ class RecorderNode(GraphNode):
 
     def close(self) -> None:
         self._file.close()
+        self._events.close()
         if self._store is not None:
             if self.role == 'record':
                 self._store.truncate(self._kept[-1])
@@ -134,9 +138,12 @@ class RecorderNode(GraphNode):
 
     def _on_episode(self, message: DiagnosticArray) -> None:
         status = message.status[0]
+        values = {item.key: item.value for item in status.values}
+        event = {'episode': int(values['episode']), 'state': status.message, 'cause': values['cause']}
+        now = datetime.now(timezone.utc).isoformat(timespec='seconds')
+        self._events.write(json.dumps({'time': now, **event}) + '\n')
         if status.message not in ENDED:
             return
-        values = {item.key: item.value for item in status.values}
         self._env_steps += int(values['steps'])
         line: dict[str, Any] = {
             'episode': int(values['episode']),

@@ -94,6 +94,12 @@ def test_a_reset_that_does_not_work_calls_a_person_who_lets_it_go_on(tmp_path):
         process.kill()
     assert process.returncode == 0, errors
     assert [line['outcome'] for line in read_json_lines(out / 'episodes.jsonl')] == ['succeeded'] * 2
+    causes = [event['cause'] for event in read_json_lines(out / 'events.jsonl') if event['state'] == 'resetting']
+    assert causes[:3] == [
+        'reset routine',
+        'reset.verify was not seen; try 2 of 2',
+        'needs a person: reset.verify was not seen',
+    ]
 
 
 def test_an_estop_in_the_middle_of_a_reset_holds_and_after_clearing_it_the_reset_begins_anew(tmp_path):
