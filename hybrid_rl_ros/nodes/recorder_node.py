@@ -24,8 +24,9 @@ MOST_STEPS = 200_000
 
 
 class RecorderNode(GraphNode):
-    """Writes episodes.jsonl, a line for each episode, and events.jsonl, one for each change of an episode's state with its
-    cause; in the roles eval and record also every step to the store run_dir/replay.
+    """Writes episodes.jsonl, a line for each episode, and events.jsonl, one for each change of an episode's state.
+
+    In the roles eval and record also every step, to the store run_dir/replay.
 
     Parameter episodes: in eval, end the run after that many; in record, after that many kept ones. Recording keeps
     successful episodes only, or with keep:=all every one that ended by itself (offline learning takes failures too);
