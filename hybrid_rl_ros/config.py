@@ -357,10 +357,12 @@ class Config(Section):
         simulated = self.sim is not None and not gymnasium
         if self.base.rollouts and not simulated:
             raise ValueError('base.rollouts: are of the simulated arm; set 0 here')
-        if simulated and self.sim is not None and self.sim.reset == 'none' and not self.reset.routine:
+        if self.sim is not None and self.sim.reset == 'none' and not self.reset.routine:
             raise ValueError('sim.reset: none leaves the scene to the arm; say in reset.routine what it does')
-        if gymnasium and self.reset.routine:
-            raise ValueError('reset.routine: moves an arm, which sim.backend: gymnasium has not')
+        if self.reset.routine and self.sim is not None and self.sim.backend != 'mujoco':
+            raise ValueError(f'reset.routine: sim.backend: {self.sim.backend} resets itself; leave the routine out')
+        if any(waypoint.move for waypoint in self.reset.routine) and self.action.frame != 'base':
+            raise ValueError('reset.routine: move goes along the axes of the base; it needs action.frame: base')
         if self.clock == 'lockstep' and self.sim is None:
             raise ValueError('clock: lockstep needs a simulation; a real robot runs with clock: realtime')
         if self.clones_actor and self.encoder.pretraining == 'none' and self.observation.cameras:

@@ -23,7 +23,7 @@ class WaypointConfig(Section):
     )
     gripper: Literal['open', 'close'] | None = None
     wait_s: float | None = Field(None, gt=0)
-    within_s: float = Field(15.0, gt=0, description='given up, and tried again, when it takes longer')
+    within_s: float = Field(15.0, gt=0, description='move and open: given up, and tried again, when it takes longer')
 
     @model_validator(mode='after')
     def _is_one_thing(self) -> WaypointConfig:

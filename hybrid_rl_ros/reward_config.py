@@ -85,6 +85,10 @@ class SightConfig(Section):
             raise ValueError('settings and numbers are for a source of your own (module:Class)')
         if self.stages and (self.gate or self.steps):
             raise ValueError('gate and steps are of each stage')
+        if self.at_least != 0.5 and not self.weighted:
+            raise ValueError('at_least is for a list of weighted')
+        if any(part.weight != 1.0 for part in [*self.all_of, *self.any_of, *self.stages]):
+            raise ValueError('weight is for what stands in a list of weighted')
         if any(part.stages for part in self.parts):
             raise ValueError('stages are not part of something else: name them first')
         return self

@@ -65,10 +65,19 @@ def begin_training(
 
 
 def evaluate(run: Path, episodes: int, overrides: list[str], best: bool = False) -> None:
-    """Fresh episodes with the run's policy, or its best; updates summary.json. Raises UserError."""
+    """Fresh episodes with the run's policy; updates summary.json. `best`: with its best one, told on stdout alone.
+
+    Raises UserError.
+    """
     config, folder = begin_evaluation(run, overrides, best)
     _run_evaluation(config, folder, episodes)
-    write_summary(config, run)
+    if best:
+        lines = read_json_lines(folder / 'episodes.jsonl')
+        figures = {'success_rate_best': success_rate(lines), 'eval_episodes': len(lines)}
+        figures |= read_json(run / 'best_policy.json')
+        sys.stdout.write(json.dumps(figures, indent=1) + '\n')
+    else:
+        write_summary(config, run)
 
 
 def begin_evaluation(run: Path, overrides: list[str], best: bool = False) -> tuple[Config, Path]:
@@ -182,10 +191,12 @@ def pretrain_only(
     config = load_config(config_path, [*overrides, f'demos={together if refit else demos}'])
     specs = resolve_specs(config)
     if refit is not None:
-        if together.exists():
-            raise UserError(f'{together}: is there already; name another --run')
+        if (run / 'classifier.safetensors').exists():
+            raise UserError(f'{run}: holds a classifier; name another --run')
         if not (refit / 'disputed' / 'specs.json').exists():
             raise UserError(f'--refit {refit}: in no episode of it did a person disagree (there is no disputed/)')
+        if together.exists():
+            _remove_tree(together)
         merge_stores([demos, refit / 'disputed'], specs, together)
     _check_demos(config, specs)
     prepare_run(run, config, specs)
@@ -272,14 +283,14 @@ def _finished(config: Config, run: Path) -> bool:
 
 
 def _prepare_evaluation(config: Config, specs: Specs, run: Path, best: bool = False) -> Path:
-    folder = run / 'eval'
-    if folder.exists():
-        _remove_tree(folder)
-    prepare_run(folder, config, specs)
+    folder = run / ('eval_best' if best else 'eval')
     policy = run / ('best_policy.safetensors' if best else 'policy.safetensors')
     if not policy.exists():
         mend = 'it is kept once 20 training episodes brought a success' if best else 'train first'
         raise UserError(f'{policy}: no policy to evaluate; {mend}')
+    if folder.exists():
+        _remove_tree(folder)
+    prepare_run(folder, config, specs)
     (folder / 'policy.safetensors').write_bytes(policy.read_bytes())
     return folder
 

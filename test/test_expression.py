@@ -33,6 +33,13 @@ def test_of_what_is_not_finite_nothing_is_true(text, number):
 def test_what_cannot_be_computed_is_not_true():
     assert not Expression('1 / a > 0').holds({'a': 0.0})
     assert not Expression('sqrt(a) < 1').holds({'a': -1.0})
+    assert not Expression('a ** 0.5 < 1').holds({'a': -1.0})
+    assert not Expression('2 ** (a * 100000) > 1').holds({'a': 3.0})
+
+
+def test_what_only_some_numbers_make_impossible_is_an_expression():
+    assert Expression('1 / (a - b) > 3').holds({'a': 1.2, 'b': 1.0})
+    assert Expression('sqrt(0.25 - a) > 0.1').holds({'a': 0.0})
 
 
 def test_a_number_that_is_not_there_is_no_silence():
@@ -47,11 +54,19 @@ def test_a_number_that_is_not_there_is_no_silence():
         ('', 'not an expression'),
         ('ee.z > 0; ee.x > 0', 'not an expression'),
         ('f(ee.z) > 0', "Function 'f'"),
+        ('ee.z > open("x")', 'no condition'),
         ('rand() > 0.5', "Function 'rand'"),
         ('(1).real > 0', 'not the name of a number'),
         ('().__class__', 'not the name of a number'),
-        ('open("x")', "Function 'open'"),
-        ('[x for x in ee.z]', 'it may use'),
+        ('task.cube.z', 'no condition'),
+        ('ee.z > 0 and gripper.opening', 'no condition'),
+        ('not ee.z', 'no condition'),
+        ('True', 'no condition'),
+        ('abs', 'no condition'),
+        ('"a"', 'no condition'),
+        ('ee.z > "a"', 'no condition'),
+        ('-' * 5000 + '1 > 0', 'not an expression'),
+        ('[x for x in ee.z] == 1', 'it may use'),
     ],
 )
 def test_what_is_no_expression_is_one_line(text, says):

@@ -76,7 +76,9 @@ class ResetRoutine:
                 self._at, self._steps, self._goal = self._at + 1, 0, None
                 continue
             self._steps += 1
-            if self._steps > waypoint.within_s * self._rate_hz:
+            # Waiting and closing take the time that they take.
+            may_be_late = waypoint.move is not None or waypoint.gripper == 'open'
+            if may_be_late and self._steps > waypoint.within_s * self._rate_hz:
                 self.late = f'reset.routine.{self._at} ({_told(waypoint)}) was not done in {waypoint.within_s:g} s'
                 return None
             return self._action(way)
@@ -96,7 +98,7 @@ class ResetRoutine:
         if self._goal is None:
             reach = np.array(waypoint.randomise_m)
             there = [now if place is None else place for place, now in zip(waypoint.move, tool)]
-            self._goal = np.array(there) + self._rng.uniform(-reach, reach)
+            self._goal = np.clip(np.array(there) + self._rng.uniform(-reach, reach), *self._workspace_m)
         return homing_action(tool, self._goal, self._max_step_m, *self._workspace_m)
 
     def _action(self, way: np.ndarray) -> dict[str, float]:

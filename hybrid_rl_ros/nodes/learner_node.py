@@ -90,7 +90,7 @@ class LearnerNode(GraphNode):
         require_same_specs(demos.specs, self.specs, self.config.demos)
         return demos
 
-    def _on_stamp(self, stamp: int, step: Step | None, _: dict[str, float]) -> None:
+    def _on_stamp(self, stamp: int, step: Step | None, reward: dict[str, float]) -> None:
         # The updates owed to earlier steps must be done before this stamp is answered; its own may still run.
         self._owed_before = self._store.sequence
         self._stamp = stamp
@@ -104,15 +104,12 @@ class LearnerNode(GraphNode):
             if step.intervention:
                 self._helped_in = step.episode
             if step.ends_episode:
-                self._end_episode(step, env_steps)
+                alone = reward['succeeded'] > 0.5 and self._helped_in != step.episode
+                self._best.episode_ended(alone, self._newest_policy, env_steps)
                 if self.config.is_trained(env_steps, episodes, hours):
                     self.finish()
                     return
         self._answer()
-
-    def _end_episode(self, step: Step, env_steps: int) -> None:
-        alone = step.terminal and step.reward > 0 and self._helped_in != step.episode
-        self._best.episode_ended(alone, self._newest_policy, env_steps)
 
     def _push_done(self, done: Done) -> None:
         self._done.put(done)

@@ -94,7 +94,7 @@ class RecorderNode(GraphNode):
         if self._store is not None:
             self._store.append(step)
         if step.ends_episode:
-            self._keep_or_discard(self._keep == 'all' or (step.terminal and step.reward > 0))
+            self._keep_or_discard(self._keep == 'all' or (reward['succeeded'] > 0.5))
             self._whole = self._episode
             self._write_lines(self._whole)
 

@@ -22,7 +22,7 @@ from hybrid_rl_ros.data.stamp_join import StampJoin
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.nodes.episode_numbers import episodes_held
 from hybrid_rl_ros.reward_config import STEADY_STEPS
-from hybrid_rl_ros.rewards.autonomous_reset import AutonomousReset, call_person
+from hybrid_rl_ros.rewards.autonomous_reset import AutonomousReset, PersonCaller
 from hybrid_rl_ros.rewards.disputes import Disputes
 from hybrid_rl_ros.rewards.judge import Judge
 from hybrid_rl_ros.rewards.sights import make_sight
@@ -42,9 +42,9 @@ class RewardResetNode(GraphNode):
     Judges every step as the configuration says (rewards/judge.py). Calls sim/reset; on a real arm a person resets
     instead (ros/episode_services.py). A person's word goes over everybody's, and where nobody but a person acts, each
     episode waits until they begin it.
-    `reward` carries, at every stamp: reward, terminal and truncated of the arrival at this step, running (whether
-    the action of this stamp belongs to the episode), episode and step. `episode` (latched) carries each change of
-    state with the stamp at which it began, its cause and, in a simulation that is not the judge, whether it is the
+    `reward` carries, at every stamp: reward, terminal, truncated and succeeded of the arrival at this step, running
+    (whether the action of this stamp belongs to the episode), episode and step. `episode` (latched) carries each change
+    of state with the stamp at which it began, its cause and, in a simulation that is not the judge, whether it is the
     simulation's success too (true_success). The first reset waits until every node of the run is ready.
     Parameter label: record what a success classifier learns from: success ends nothing and is 1 wherever it is seen.
     """
@@ -71,6 +71,7 @@ class RewardResetNode(GraphNode):
         self._own_resets = 0
         self._resetting = False
         self._needs_person = ''
+        self._caller = PersonCaller(self.config.reset.call)
         watched = self.config.episode
         self._practice = PracticeWatch(watched.most_failures_in_a_row, watched.most_success_lost)
         self._person = EpisodeServices(
@@ -133,6 +134,8 @@ class RewardResetNode(GraphNode):
             self._abort(f'no observation for {silence_s:.1f} s')
         if self.active and not self._episode.running:
             self._ask_for_reset()
+        if complaint := self._caller.complaint():
+            self.get_logger().error(complaint)
 
     def _discard(self) -> None:
         self._abort('discarded by a person')
@@ -171,8 +174,11 @@ class RewardResetNode(GraphNode):
         self._publish_state(self.get_clock().now().nanoseconds, f'needs a person: {why}')
         self.get_logger().error(f'needs a person: {why}')
         self.status.count('calls_for_a_person')
-        if self.config.reset.call and (mistake := call_person(self.config.reset.call, why)):
-            self.get_logger().error(mistake)
+        if self.config.reset.call:
+            try:
+                self._caller.call(why)
+            except OSError as error:
+                self.get_logger().error(f'reset.call: {self.config.reset.call[0]}: {error.strerror}')
 
     def _cannot_begin(self) -> str:
         """Why a person cannot begin an episode, or ''."""
@@ -311,7 +317,7 @@ class RewardResetNode(GraphNode):
             return
         self._ended = '' if verdict.by == 'a person' else self._episode.state
         self._publish_state(stamp, 'stuck' if stuck and self._episode.truncated else verdict.by)
-        worry = self._practice.ended(self._episode.state == 'succeeded')
+        worry = self._practice.ended(self._episode.state == 'succeeded') if self.role == 'train' else ''
         if not self._autonomous and not worry:
             self._publish_reward_after(self._ask_for_reset(), stamp, verdict.reward)
             return
@@ -335,6 +341,7 @@ class RewardResetNode(GraphNode):
             'reward': reward,
             'terminal': float(episode.terminal and arrived),
             'truncated': float(episode.truncated and arrived),
+            'succeeded': float(episode.state == 'succeeded' and arrived),
             'running': float(episode.running),
             'episode': float(episode.number),
             'step': float(episode.steps),

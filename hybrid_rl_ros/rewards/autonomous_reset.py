@@ -18,7 +18,7 @@ class AutonomousReset:
     """Call `begin`, then `step` once for each control step while it `runs`.
 
     `phase`: `called` when all tries were in vain; nothing moves then until `begin`, or `take_as_done` by a person.
-    `on_change(cause)` is told of every change of phase, and why.
+    `on_change(cause)` is told when a try begins, and when there is none left.
     """
 
     def __init__(
@@ -84,16 +84,27 @@ class AutonomousReset:
             self._on_change(why)
 
 
-def call_person(command: Sequence[str], why: str) -> str:
-    """Start `command`, with {why} in it replaced, and do not wait for it. What went wrong, or ''."""
-    try:
-        subprocess.Popen(
-            [part.replace('{why}', why) for part in command],
+class PersonCaller:
+    """Starts reset.call, with {why} in it replaced, and does not wait for it; `complaint` tells later how it went."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def call(self, why: str) -> None:
+        """Raises OSError when there is no such command."""
+        self._process = subprocess.Popen(
+            [part.replace('{why}', why) for part in self._command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-    except OSError as error:
-        return f'reset.call: {command[0]}: {error.strerror}'
-    return ''
+
+    def complaint(self) -> str:
+        """Once the command has ended badly, that it did, once; else ''."""
+        code = self._process.poll() if self._process else None
+        if code is None:
+            return ''
+        self._process = None
+        return f'reset.call: {self._command[0]} ended with status {code}; nobody may have been called' if code else ''

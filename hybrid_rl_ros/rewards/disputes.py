@@ -18,7 +18,7 @@ MOST_FRAMES = 5_000
 
 
 class Disputes:
-    """Keeps them in RUN/disputed, a store of episodes of one step each, whose reward is the person's word."""
+    """Keeps them in RUN/disputed, a store of one episode for each dispute, whose rewards are the person's word."""
 
     def __init__(self, run: Path, specs: Specs, success_reward: float) -> None:
         self._folder, self._specs, self._success_reward = run / FOLDER, specs, success_reward
@@ -27,17 +27,17 @@ class Disputes:
     def keep(self, frames: Iterable[Seen], success: bool) -> int:
         """Store them with the person's word; how many. Raises UserError when the disk does not take it."""
         store = self._opened()
-        kept = 0
-        for seen in frames:
+        frames, episode = list(frames), store.last_episode + 1
+        # One moment is one episode: what is told apart from it is another.
+        for index, seen in enumerate(frames):
             state = np.array([seen.numbers[name] for name in self._specs.observation.state.names], np.float32)
             observation = Observation(state, dict(seen.images))
             action = np.zeros(len(self._specs.action.names), np.float32)
             reward = self._success_reward if success else 0.0
-            step = Step(time.time_ns(), store.last_episode + 1, observation, action, reward=reward, terminal=True)
-            store.append(step)
-            kept += 1
+            last = index == len(frames) - 1
+            store.append(Step(time.time_ns(), episode, observation, action, reward=reward, terminal=last))
         store.flush()
-        return kept
+        return len(frames)
 
     def close(self) -> None:
         if self._store is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hybrid_rl_ros.data.specs import Specs
+from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.reward_config import RewardConfig, SightConfig
 from hybrid_rl_ros.rewards.sights import make_sight
 from hybrid_rl_ros.rewards.source import Seen
@@ -30,7 +31,7 @@ class Judge:
     """Judges every step of an episode by `config.reward`; a person's word goes over all of it.
 
     `simulated`: whether there is a simulation, whose own word counts where the configuration names nothing.
-    `labelling`: success ends nothing; it is 1 at every step at which it is seen (what a classifier learns from).
+    `labelling`: success ends nothing; it is paid at every step at which it is seen (what a classifier learns from).
     """
 
     def __init__(self, config: RewardConfig, specs: Specs, simulated: bool, labelling: bool = False) -> None:
@@ -42,10 +43,15 @@ class Judge:
             failure = failure or SightConfig(simulation='failure')
         if config.source == 'environment':
             success, failure = SightConfig(simulation='success'), SightConfig(simulation='failure')
+        if labelling and success:
+            # Of each frame by itself, whatever was seen before.
+            if success.stages:
+                raise UserError('record --label: reward.success has stages, of which no single frame tells')
+            success = success.model_copy(update={'steps': 1})
         self._success = make_sight(success, specs) if success else None
         self._failure = make_sight(failure, specs) if failure else None
         self._paid = 0
-        self._said_so = False
+        self._said = ''
 
     @property
     def sees(self) -> bool:
@@ -54,7 +60,7 @@ class Judge:
 
     def reset(self) -> None:
         """An episode begins."""
-        self._paid, self._said_so = 0, False
+        self._paid, self._said = 0, ''
         for sight in (self._success, self._failure):
             if sight:
                 sight.reset()
@@ -65,20 +71,20 @@ class Judge:
         Raises KeyError naming a number that `seen` lacks.
         """
         numbers = seen.numbers
-        if self._labelling and person:
-            self._said_so = person == 'success'
-            person = ''
         so = self._success.look(seen) if self._success else False
         not_so = self._failure.look(seen) if self._failure else False
-        succeeded = person == 'success' if person else so or self._said_so
+        if self._labelling:
+            # A person's word stands until their next.
+            self._said = person or self._said
+            label = self._said == 'success' if self._said else so
+            return Verdict(self._config.success_reward * label, failed=not_so and not label)
+        succeeded = person == 'success' if person else so
         failed = person == 'failure' or (not person and not succeeded and not_so)
         truncated = not (succeeded or failed) and numbers.get('task.truncated', 0.0) > 0.5
         by = 'a person' if person else 'task'
-        if self._labelling:
-            return Verdict(float(succeeded), False, failed, truncated, by)
         if self._config.source == 'environment':
             return Verdict(float(numbers['task.reward']), succeeded, failed, truncated, by)
-        disputed = bool(person) and (person == 'success') != so
+        disputed = bool(person and self._success) and (person == 'success') != so
         return Verdict(self._reward(numbers, succeeded, failed), succeeded, failed, truncated, by, disputed)
 
     def _reward(self, numbers: Mapping[str, float], succeeded: bool, failed: bool) -> float:

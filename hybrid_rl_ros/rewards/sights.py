@@ -102,8 +102,8 @@ def _own(where: str) -> type[RewardSource]:
     module, _, name = where.partition(':')
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f'reward source {where}: {error}') from None
+    except Exception as error:  # whatever is wrong in somebody's file
+        raise UserError(f'reward source {where}: {" ".join(str(error).split())}') from None
     if not (isinstance(found, type) and issubclass(found, RewardSource)):
         raise UserError(f'reward source {where}: expected a class derived from {RewardSource.__module__}:RewardSource')
     return found

@@ -91,6 +91,19 @@ def test_closing_and_waiting_take_their_time():
     assert arm.opening == 0.0
 
 
+def test_waiting_and_closing_are_never_late_and_a_drawn_goal_is_within_the_workspace():
+    arm = Arm([0.45, 0.0, 0.2])
+    routine = routine_of({'wait_s': 20.0}, {'gripper': 'close', 'within_s': 0.1})
+    arm.follow(routine)
+    assert not routine.late and len(arm.told) == 210
+    wild = routine_of({'move': [None, None, 0.1], 'randomise_m': [5.0, 5.0, 0.0]})
+    for _ in range(10):
+        wild.begin()
+        arm = Arm([0.45, 0.0, 0.2])
+        arm.follow(wild)
+        assert (arm.tool >= WORKSPACE[0] - 0.01).all() and (arm.tool <= WORKSPACE[1] + 0.01).all() and not wild.late
+
+
 def test_what_is_not_reached_in_its_time_is_late_and_says_what():
     routine = routine_of({'wait_s': 0.2}, {'move': [0.5, 0.0, 0.2], 'within_s': 2.0})
     blocked = {'ee.x': 0.4, 'ee.y': 0.0, 'ee.z': 0.1, 'gripper.opening': 1.0}

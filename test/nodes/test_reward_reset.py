@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rclpy
 from std_srvs.srv import Trigger
-from test_graph import CONFIG, hybrid_rl, overrides, wait_for
+from test_graph import CONFIG, REACH, hybrid_rl, overrides, wait_for
 
 from hybrid_rl_ros.bringup import node_status
 from hybrid_rl_ros.data.replay_store import ReplayStore
@@ -161,17 +161,34 @@ def test_what_a_person_says_of_an_episode_that_was_judged_wrongly_is_kept(tmp_pa
         assert store.records(store.rows())['reward'].tolist() == [0.0] * 3
 
 
-def test_a_run_of_failures_calls_a_person_and_nothing_moves(tmp_path):
-    work = tmp_path / 'demos.recording'
-    settings = ['episode.most_failures_in_a_row=3', 'episode.time_limit_steps=4']
-    process = record(tmp_path / 'demos', *settings, episodes=9, options=('--keep', 'all'))
+def test_in_training_a_run_of_failures_calls_a_person_and_nothing_moves(tmp_path):
+    run = tmp_path / 'run'
+    settings = ['episode.most_failures_in_a_row=3', 'episode.time_limit_steps=4', 'sac.hidden=[32, 32]']
+    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*settings, 'reward.shaping={}'))
     try:
-        wait_for(lambda: node_status(work, 'reward_reset_node').get('warning', '').startswith('needs a person'))
-        assert '3 episodes in a row without success' in node_status(work, 'reward_reset_node')['warning']
-        wait_for(lambda: len(read_json_lines(work / 'episodes.jsonl')) == 3)
+        wait_for(lambda: node_status(run, 'reward_reset_node').get('warning', '').startswith('needs a person'))
+        assert '3 episodes in a row without success' in node_status(run, 'reward_reset_node')['warning']
+        wait_for(lambda: len(read_json_lines(run / 'episodes.jsonl')) >= 3)
+        told = read_json_lines(run / 'episodes.jsonl')
+        assert [line['outcome'] for line in told[-3:]] == ['timed_out'] * 3
         assert call('reward_reset_node/begin').success
-        wait_for(lambda: node_status(work, 'reward_reset_node')['counters']['calls_for_a_person'] == 2)
-        wait_for(lambda: len(read_json_lines(work / 'episodes.jsonl')) == 6)
+        wait_for(lambda: len(read_json_lines(run / 'episodes.jsonl')) > len(told))
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def test_a_failure_is_no_demonstration_whatever_it_is_paid(tmp_path):
+    paid = [
+        'reward.step_reward=0.5',
+        'reward.failure={when: "ee.z > 0", steps: 2}',
+        'reward.success={when: "ee.x > 5"}',
+    ]
+    process = record(tmp_path / 'demos', *paid, episodes=1)
+    work = tmp_path / 'demos.recording'
+    try:
+        wait_for(lambda: node_status(work, 'recorder_node').get('counters', {}).get('discarded_episodes', 0) >= 3)
+        assert 'kept_episodes' not in node_status(work, 'recorder_node')['counters']
     finally:
         process.terminate()
         process.communicate(timeout=60)
@@ -209,6 +226,8 @@ def test_a_tool_that_gets_nowhere_ends_the_episode_as_a_time_limit_does(tmp_path
         (['reward.success={classifier: nowhere}'], 'reward classifier nowhere: no classifier.safetensors here'),
         (['reward.success={source: "no_such:Thing"}'], 'reward source no_such:Thing: No module'),
         (['sim.reset=none'], 'sim.reset: none leaves the scene to the arm'),
+        (['action.frame=tool', reset(routine=[{'move': [0.45, 0.0, 0.2]}])], 'it needs action.frame: base'),
+        (['reward.success={when: "task.cube.z"}'], 'is no condition'),
         ([reset(routine=[{'move': [0.9, 0.0, 0.2]}])], 'x 0.9 with randomise_m 0 is not within the workspace'),
     ],
 )

@@ -6,11 +6,12 @@ import sys
 import time
 
 import numpy as np
+import pytest
 from test_judge import SPECS
 
 from hybrid_rl_ros.control.reset_routine import ResetRoutine
 from hybrid_rl_ros.reset_config import ResetConfig
-from hybrid_rl_ros.rewards.autonomous_reset import AutonomousReset, call_person
+from hybrid_rl_ros.rewards.autonomous_reset import AutonomousReset, PersonCaller
 from hybrid_rl_ros.rewards.sights import make_sight
 from hybrid_rl_ros.rewards.source import Seen
 
@@ -88,7 +89,9 @@ def test_a_second_try_that_works_is_enough_and_the_next_reset_has_all_its_tries(
 def test_a_command_calls_the_person_with_the_reason(tmp_path):
     told = tmp_path / 'told'
     script = f'import sys; open({str(told)!r}, "w").write(sys.argv[1])'
-    assert call_person([sys.executable, '-c', script, 'arm 1: {why}'], 'the cube is out of reach') == ''
+    caller = PersonCaller([sys.executable, '-c', script, 'arm 1: {why}'])
+    assert caller.complaint() == ''
+    caller.call('the cube is out of reach')
     deadline = time.monotonic() + 30.0
     while not (told.exists() and told.read_text()):
         assert time.monotonic() < deadline
@@ -96,5 +99,17 @@ def test_a_command_calls_the_person_with_the_reason(tmp_path):
     assert told.read_text() == 'arm 1: the cube is out of reach'
 
 
-def test_a_command_that_is_not_there_is_said_and_stops_nothing():
-    assert call_person(['no-such-command'], 'x') == 'reset.call: no-such-command: No such file or directory'
+def test_a_command_that_ends_badly_is_told_once():
+    caller = PersonCaller([sys.executable, '-c', 'raise SystemExit(3)'])
+    caller.call('x')
+    deadline = time.monotonic() + 30.0
+    while not (complaint := caller.complaint()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert 'ended with status 3; nobody may have been called' in complaint
+    assert caller.complaint() == ''
+
+
+def test_a_command_that_is_not_there_cannot_be_started():
+    with pytest.raises(FileNotFoundError):
+        PersonCaller(['no-such-command']).call('x')

@@ -104,6 +104,7 @@ def test_a_person_goes_over_all(person, z):
 
 
 def test_a_person_who_sees_it_otherwise_disputes():
+    assert not judge_of(failure={'when': 'z > 0'}).judge(Seen({'z': 0.0}), 'success').disputed, 'nothing saw success'
     judge = judge_of(success={'when': 'z > 0', 'steps': 1})
     words = [('success', 0.0, True), ('success', 1.0, False), ('failure', 1.0, True), ('failure', 0.0, False)]
     for word, z, disputed in words:
@@ -135,17 +136,27 @@ def test_success_goes_before_failure():
 
 
 def test_labelling_marks_every_step_with_success_and_ends_nothing():
-    judge = judge_of(labelling=True, success={'when': 'z > 0', 'steps': 1}, step_reward=-1.0)
+    judge = judge_of(labelling=True, success={'when': 'z > 0', 'steps': 3}, step_reward=-1.0, success_reward=4.0)
     seen = verdicts(judge, {'z': 0}, {'z': 1}, {'z': 1}, {'z': 0})
-    assert [v.reward for v in seen] == [0.0, 1.0, 1.0, 0.0]
+    assert [v.reward for v in seen] == [0.0, 4.0, 4.0, 0.0], 'each frame is told by itself'
     assert not any(v.succeeded for v in seen)
 
 
+def test_a_failure_ends_a_labelled_episode_too_and_is_no_success():
+    judge = judge_of(labelling=True, success={'when': 'z > 0'}, failure={'when': 'z < 0', 'steps': 1})
+    assert [(v.reward, v.failed) for v in verdicts(judge, {'z': 0}, {'z': -1})] == [(0.0, False), (0.0, True)]
+
+
+def test_stages_label_no_frame():
+    with pytest.raises(UserError, match='has stages, of which no single frame tells'):
+        judge_of(labelling=True, success={'stages': [{'when': 'z > 0'}]})
+
+
 def test_a_person_who_labels_says_when_it_begins_and_when_it_ends():
-    judge = judge_of(labelling=True)
     words = ['', 'success', '', 'failure', '']
-    seen = [judge.judge(Seen({}), word) for word in words]
-    assert [v.reward for v in seen] == [0.0, 1.0, 1.0, 0.0, 0.0]
+    for judge in (judge_of(labelling=True), judge_of(labelling=True, success={'when': 'z > 0'})):
+        seen = [judge.judge(Seen({'z': float(index > 0)}), word) for index, word in enumerate(words)]
+        assert [v.reward for v in seen] == [0.0, 1.0, 1.0, 0.0, 0.0], 'their word goes over what is seen'
     assert not any(v.succeeded or v.failed for v in seen)
 
 
@@ -190,6 +201,9 @@ def test_a_source_that_is_not_there_is_one_line(where, says):
         ({'success': {}}, 'expected exactly one of simulation, when'),
         ({'success': {'when': 'z > 0', 'classifier': 'x'}}, 'there is when and classifier'),
         ({'success': {'when': 'z >'}}, 'not an expression'),
+        ({'success': {'when': 'z'}}, 'is no condition'),
+        ({'success': {'when': 'z > 0', 'at_least': 0.9}}, 'for a list of weighted'),
+        ({'success': {'any_of': [{'when': 'z > 0', 'weight': 3.0}]}}, 'in a list of weighted'),
         ({'success': {'when': 'z > 0', 'settings': {'a': 1}}}, 'for a source of your own'),
         ({'success': {'all_of': [{'stages': [{'when': 'z > 0'}]}]}}, 'stages are not part of something else'),
         ({'success': {'stages': [{'when': 'z > 0'}], 'gate': 'z > 0'}}, 'of each stage'),
@@ -205,3 +219,15 @@ def test_a_reward_that_makes_no_sense_is_refused(reward, says):
 def test_a_number_that_no_stream_has_is_named():
     with pytest.raises(KeyError, match='elbow'):
         judge_of(success={'when': 'elbow > 0'}).judge(Seen({'z': 1.0}))
+
+
+def test_a_configuration_that_is_written_and_read_again_is_the_same():
+    """As every node reads it."""
+    parts = [{'when': 'z > 0', 'weight': 2.0}, {'when': 'z > 1'}]
+    for success in (
+        {'weighted': parts, 'at_least': 0.7},
+        {'any_of': [{'when': 'z > 0'}]},
+        {'stages': [{'when': 'z > 0'}]},
+    ):
+        config = RewardConfig.model_validate({'success': success})
+        assert RewardConfig.model_validate(config.model_dump(mode='json')) == config
