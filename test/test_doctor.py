@@ -38,6 +38,12 @@ def doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
 
 
+def good(report: dict[str, Any]) -> set[str]:
+    """The checks that are ok; how often a busy machine's simulation speaks is not what is tested here."""
+    checks = [Check(**check) for check in report['checks']]
+    return {check.name for check in checks if check.level == 'ok' or 'slow' in check.line()}
+
+
 def failures(result: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in result.stdout.splitlines() if line.startswith('FAIL')]
 
@@ -79,9 +85,8 @@ def test_a_running_driver_passes_every_check(driver):
     assert result.returncode == 0, result.stdout + result.stderr
     report = json.loads(result.stdout)
     assert report['ok']
-    levels = {check['name']: check['level'] for check in report['checks']}
-    found = ('rclpy', 'Fast DDS profile', 'URDF', 'home', 'limits', 'joint_states', 'wrench', COMMAND_TOPIC)
-    assert {name: levels[name] for name in found} == dict.fromkeys(found, 'ok')
+    found = {'rclpy', 'Fast DDS profile', 'URDF', 'home', 'limits', 'joint_states', 'wrench', COMMAND_TOPIC}
+    assert found <= good(report), result.stdout
 
 
 @pytest.mark.slow
@@ -255,13 +260,10 @@ def test_what_the_doctor_wants_of_gazebo_the_mujoco_node_has(task, tmp_path):
         os.environ['ROS_DOMAIN_ID'] = domain
     report = json.loads(result.stdout)
     assert report['ok'], result.stdout
-    # How often a busy machine's simulation speaks is not what this is about.
-    checks = [Check(**check) for check in report['checks']]
-    good = {check.name for check in checks if check.level == 'ok' or 'slow' in check.line()}
     wanted = {'joint_states', 'wrench', 'task_state', 'sim/reset', COMMAND_TOPIC}
     if task == 'lift':
         wanted |= {'front/image_raw', 'front/camera_info', 'wrist/image_raw', 'wrist/camera_info'}
-    assert wanted <= good, result.stdout
+    assert wanted <= good(report), result.stdout
 
 
 @pytest.mark.slow

@@ -316,7 +316,8 @@ class RewardResetNode(GraphNode):
             self._publish_reward(stamp, verdict.reward)
             return
         self._ended = '' if verdict.by == 'a person' else self._episode.state
-        self._publish_state(stamp, 'stuck' if stuck and self._episode.truncated else verdict.by)
+        by_clock = 'stuck' if stuck else verdict.by if verdict.truncated else 'time limit'
+        self._publish_state(stamp, by_clock if self._episode.truncated else verdict.by)
         worry = self._practice.ended(self._episode.state == 'succeeded') if self.role == 'train' else ''
         if not self._autonomous and not worry:
             self._publish_reward_after(self._ask_for_reset(), stamp, verdict.reward)

@@ -77,7 +77,7 @@ class Judge:
             # A person's word stands until their next.
             self._said = person or self._said
             label = self._said == 'success' if self._said else so
-            return Verdict(self._config.success_reward * label, failed=not_so and not label)
+            return Verdict(self._config.success_reward * label, failed=not_so and not label, by='task')
         succeeded = person == 'success' if person else so
         failed = person == 'failure' or (not person and not succeeded and not_so)
         truncated = not (succeeded or failed) and numbers.get('task.truncated', 0.0) > 0.5

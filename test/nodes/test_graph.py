@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rclpy
+from std_srvs.srv import Trigger
 
 from hybrid_rl_ros.bringup import Bringup, node_status, nodes_of_run, prepare_run, resolve_specs, running
 from hybrid_rl_ros.config import Config, load_config
@@ -38,6 +40,29 @@ def wait_for(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, 'the condition did not come true in time'
         time.sleep(0.02)
+
+
+def call(service: str) -> Trigger.Response:
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('person', context=context)
+    try:
+        client = node.create_client(Trigger, service)
+        assert client.wait_for_service(timeout_sec=20.0)
+        executor = rclpy.executors.SingleThreadedExecutor(context=context)
+        future = client.call_async(Trigger.Request())
+        executor.add_node(node)
+        executor.spin_until_future_complete(future, timeout_sec=20.0)
+        return future.result()
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def clear_faults(run: Path) -> None:
+    """As a person does: where the machine stood still for a second, the gate has latched that nobody acted."""
+    if node_status(run, 'safety_node').get('faults'):
+        call('safety_node/clear_fault')
 
 
 def hybrid_rl(*arguments: str) -> subprocess.Popen[str]:
@@ -242,7 +267,7 @@ def test_in_real_time_the_arm_holds_within_a_fifth_of_a_second_when_inference_is
     long = ('train.env_steps=100000', 'episode.time_limit_steps=4000')
     config = prepare(tmp_path, *SMALL, 'clock=realtime', 'control_rate_hz=20', *long)
     with running(Bringup(config, tmp_path, 'train', nodes_of_run(config, 'train'))) as bringup:
-        wait_for(lambda: executed(tmp_path) > 30)
+        wait_for(lambda: (clear_faults(tmp_path), executed(tmp_path) > 30)[-1])
         seen = kill_and_watch(bringup.process('inference_node').pid)
     assert seen['speed_before_rad_s'] > 0.01
     assert seen['speed_after_rad_s'] < 0.02

@@ -14,7 +14,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
-from test_graph import REACH, hybrid_rl, overrides, prepare
+from test_graph import REACH, clear_faults, hybrid_rl, overrides, prepare
 
 from hybrid_rl_ros.bringup import Bringup, NodeProcess, node_status, running
 from hybrid_rl_ros.config_file import save_config
@@ -136,7 +136,7 @@ def test_an_arm_with_a_reset_routine_and_a_reward_trains_without_a_person(tmp_pa
     settings = overrides(*SETTINGS, f'robot={robot}', low, routine, 'train.env_steps=60', 'episode.time_limit_steps=20')
     process = hybrid_rl('train', '--config', REACH, '--run', str(run), *settings)
     try:
-        driver.until(lambda: process.poll() is not None, within_s=120.0)
+        driver.until(lambda: (clear_faults(run), process.poll() is not None)[-1], within_s=150.0)
         assert process.returncode == 0, process.stderr.read()
     finally:
         process.kill()

@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rclpy
-from std_srvs.srv import Trigger
-from test_graph import CONFIG, REACH, hybrid_rl, overrides, wait_for
+from test_graph import CONFIG, REACH, call, hybrid_rl, overrides, wait_for
 
 from hybrid_rl_ros.bringup import node_status
 from hybrid_rl_ros.data.replay_store import ReplayStore
@@ -39,23 +37,6 @@ def record(out: Path, *settings: str, episodes: int = 4, options: tuple[str, ...
 
 def reset(**settings: Any) -> str:
     return f'reset={json.dumps(settings)}'
-
-
-def call(service: str) -> Trigger.Response:
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node('person', context=context)
-    try:
-        client = node.create_client(Trigger, service)
-        assert client.wait_for_service(timeout_sec=20.0)
-        executor = rclpy.executors.SingleThreadedExecutor(context=context)
-        future = client.call_async(Trigger.Request())
-        executor.add_node(node)
-        executor.spin_until_future_complete(future, timeout_sec=20.0)
-        return future.result()
-    finally:
-        node.destroy_node()
-        rclpy.shutdown(context=context)
 
 
 def test_the_arm_puts_the_scene_back_itself_and_an_expression_judges_as_the_simulation_does(tmp_path):
@@ -216,6 +197,8 @@ def test_a_tool_that_gets_nowhere_ends_the_episode_as_a_time_limit_does(tmp_path
     assert process.returncode == 0, errors
     with ReplayStore.open(out, read_only=True) as store:
         assert [(e.terminal, e.truncated, e.transitions) for e in store.episodes()] == [(False, True, 7)] * 2
+    ends = [event['cause'] for event in read_json_lines(out / 'events.jsonl') if event['state'] == 'timed_out']
+    assert ends[:2] == ['stuck'] * 2
 
 
 @pytest.mark.parametrize(
