@@ -122,7 +122,7 @@ def record(
     finish_recording(work, out, keep)
     if label and out.exists():
         with ReplayStore.open(out, read_only=True) as store:
-            successes = int((store.records(store.rows())['reward'] > 0.5).sum())
+            successes = int((store.records(store.rows())['reward'] > 0.0).sum())
             sys.stdout.write(f'{successes} steps with success, {store.steps - successes} without\n')
 
 

@@ -9,18 +9,14 @@ offline.method: cal_ql it is what offline learning made of that, beside all of i
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-import torch
-
-from hybrid_rl_ros.config import Config, load_config
+from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs, require_same_specs
-from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
+from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.behaviour_cloning import clone_behaviour
 from hybrid_rl_ros.learning.dynamo import learn_encoders
 from hybrid_rl_ros.learning.offline import learn_offline
@@ -28,6 +24,7 @@ from hybrid_rl_ros.learning.policies.foreign_base import foreign_shape_of
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.pretrain_base import pretrain_base
 from hybrid_rl_ros.learning.pretrained import save_pretrained
+from hybrid_rl_ros.learning.pretraining_process import run_pretraining
 from hybrid_rl_ros.learning.progress_lines import ProgressLines
 from hybrid_rl_ros.learning.update_loop import resolve_device
 
@@ -66,19 +63,7 @@ def _open(folder: Path, specs: Specs) -> ReplayStore:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description='Behaviour cloning of demonstrations into a run folder')
-    parser.add_argument('--run', type=Path, required=True)
-    parser.add_argument('--demos', type=Path, help='not needed for a base policy that is given')
-    arguments = parser.parse_args()
-    torch.set_num_threads(min(4, len(os.sched_getaffinity(0))))
-    try:
-        config = load_config(arguments.run / 'config.yaml')
-        specs = Specs.model_validate_json((arguments.run / 'specs.json').read_text())
-        pretrain(config, specs, arguments.demos, arguments.run)
-    except UserError as error:
-        sys.stderr.write(f'error: {error}\n')
-        return USER_ERROR_EXIT
-    return 0
+    return run_pretraining('Behaviour cloning of demonstrations into a run folder', pretrain)
 
 
 if __name__ == '__main__':

@@ -55,6 +55,7 @@ class ObservationNode(GraphNode):
     def set_up(self) -> None:
         config, spec = self.config, self.specs.observation
         self._cameras = {image.camera: image for image in spec.images}
+        self._judged = config.judged_numbers
         seeing = STEP_CONSUMERS if config.bag.images else STEP_CONSUMERS[:-1]
         images = {f'observation/image/{camera}': seeing for camera in self._cameras}
         self.consumers = {**self.consumers, **images}
@@ -81,7 +82,7 @@ class ObservationNode(GraphNode):
 
     def _names(self) -> list[str]:
         """All numbers that are wanted of the arm."""
-        return [*self.specs.observation.state.names, *self.config.judged_numbers]
+        return [*self.specs.observation.state.names, *self._judged]
 
     def _wanted_topics(self) -> dict[str, tuple[type, str]]:
         """Stream to message type and topic."""
@@ -176,7 +177,7 @@ class ObservationNode(GraphNode):
             named.update({f'wrench.t{axis}': getattr(torque, axis) for axis in 'xyz'})
         try:
             state = {name: named[name] for name in self.specs.observation.state.names}
-            judged = {name: named[name] for name in self.config.judged_numbers}
+            judged = {name: named[name] for name in self._judged}
         except KeyError as missing:
             what = 'observation.state' if missing.args[0] in self.specs.observation.state.names else 'reward'
             raise UserError(f'observation_node: {what} names {missing}, which no stream carries') from None

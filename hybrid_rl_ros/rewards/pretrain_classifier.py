@@ -6,21 +6,19 @@ the frames of these that it tells worst.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from hybrid_rl_ros.config import Config, load_config
+from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs, require_same_specs
-from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
+from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.learning.pretraining_process import run_pretraining
 from hybrid_rl_ros.learning.progress_lines import ProgressLines
 from hybrid_rl_ros.learning.update_loop import resolve_device
 from hybrid_rl_ros.rewards.classifier import SuccessClassifier
@@ -31,8 +29,10 @@ from hybrid_rl_ros.rewards.contact_sheet import write_mistakes
 LEAST_RECALL = 0.5
 
 
-def pretrain_classifier(config: Config, specs: Specs, demos_folder: Path, run: Path) -> Path:
+def pretrain_classifier(config: Config, specs: Specs, demos_folder: Path | None, run: Path) -> Path:
     """Train from the store `demos_folder` and say how good it is; returns the classifier's path. Raises UserError."""
+    if demos_folder is None:
+        raise UserError('a success classifier learns from recorded steps: set demos to the folder of some')
     with ReplayStore.open(demos_folder, read_only=True) as store:
         require_same_specs(store.specs, specs, str(demos_folder))
         lines = ProgressLines('classifier')
@@ -108,19 +108,7 @@ def _said(counts: dict[str, int]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description='A success classifier into a run folder')
-    parser.add_argument('--run', type=Path, required=True)
-    parser.add_argument('--demos', type=Path, required=True)
-    arguments = parser.parse_args()
-    torch.set_num_threads(min(4, len(os.sched_getaffinity(0))))
-    try:
-        config = load_config(arguments.run / 'config.yaml')
-        specs = Specs.model_validate_json((arguments.run / 'specs.json').read_text())
-        pretrain_classifier(config, specs, arguments.demos, arguments.run)
-    except UserError as error:
-        sys.stderr.write(f'error: {error}\n')
-        return USER_ERROR_EXIT
-    return 0
+    return run_pretraining('A success classifier into a run folder', pretrain_classifier)
 
 
 if __name__ == '__main__':

@@ -13,9 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-import rclpy
-from std_srvs.srv import Trigger
-from test_graph import REACH, hybrid_rl, overrides
+from test_graph import REACH, call, hybrid_rl, overrides
 
 from hybrid_rl_ros.bringup import node_status
 from hybrid_rl_ros.data.replay_store import ReplayStore
@@ -37,44 +35,21 @@ SETTINGS = [
 ]
 
 
-class Person:
-    """Calls services, and waits until what it wants has come true."""
-
-    def __init__(self) -> None:
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
-        self._node = rclpy.create_node('person', context=self._context)
-        self._executor = rclpy.executors.SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-
-    def call(self, service: str) -> Trigger.Response:
-        client = self._node.create_client(Trigger, service)
-        assert client.wait_for_service(timeout_sec=20.0)
-        future = client.call_async(Trigger.Request())
-        self._executor.spin_until_future_complete(future, timeout_sec=20.0)
-        self._node.destroy_client(client)
-        return future.result()
-
-    def close(self) -> None:
-        self._node.destroy_node()
-        rclpy.shutdown(context=self._context)
-
-
 def test_whoever_counts_the_episodes_comes_to_the_same(tmp_path):
-    run, person, chance, done = tmp_path / 'run', Person(), random.Random(1), Counter()
+    run, chance, done = tmp_path / 'run', random.Random(1), Counter()
     process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*SETTINGS))
 
     def stop() -> None:
-        assert person.call('safety_node/estop').success
+        assert call('safety_node/estop').success
         time.sleep(chance.uniform(0.0, 0.5))
-        while not person.call('safety_node/clear_fault').success:
+        while not call('safety_node/clear_fault').success:
             time.sleep(0.05)
 
     faults: dict[str, Callable[[], object]] = {
         'e-stop': stop,
-        'success': lambda: person.call('reward_reset_node/success'),
-        'failure': lambda: person.call('reward_reset_node/failure'),
-        'discard': lambda: person.call('reward_reset_node/discard'),
+        'success': lambda: call('reward_reset_node/success'),
+        'failure': lambda: call('reward_reset_node/failure'),
+        'discard': lambda: call('reward_reset_node/discard'),
     }
     try:
         steps, due = 0, STEPS_BETWEEN_FAULTS
@@ -90,7 +65,6 @@ def test_whoever_counts_the_episodes_comes_to_the_same(tmp_path):
     finally:
         process.kill()
         process.communicate()
-        person.close()
     assert process.returncode == 0, errors
     assert sum(done.values()) >= min(4, STEPS // (3 * STEPS_BETWEEN_FAULTS))
     lines = read_json_lines(run / 'episodes.jsonl')

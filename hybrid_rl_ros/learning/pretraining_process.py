@@ -1,0 +1,32 @@
+"""The process of `hybrid-rl pretrain`: its arguments, its threads, and one line for a user's mistake."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from hybrid_rl_ros.config import Config, load_config
+from hybrid_rl_ros.data.specs import Specs
+from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
+
+
+def run_pretraining(description: str, pretrain: Callable[[Config, Specs, Path | None, Path], object]) -> int:
+    """Call `pretrain(config, specs, demos, run)` with what --run holds; the exit status."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('--run', type=Path, required=True)
+    parser.add_argument('--demos', type=Path, help='not needed for a base policy that is given')
+    arguments = parser.parse_args()
+    torch.set_num_threads(min(4, len(os.sched_getaffinity(0))))
+    try:
+        config = load_config(arguments.run / 'config.yaml')
+        specs = Specs.model_validate_json((arguments.run / 'specs.json').read_text())
+        pretrain(config, specs, arguments.demos, arguments.run)
+    except UserError as error:
+        sys.stderr.write(f'error: {error}\n')
+        return USER_ERROR_EXIT
+    return 0
