@@ -78,7 +78,8 @@ def test_whoever_counts_the_episodes_comes_to_the_same(tmp_path):
             if e.terminal or e.truncated
         )
         transitions = store.transitions
-    assert ends == {'success': outcomes['succeeded'], 'failure': outcomes['failed'], 'time': outcomes['timed_out']}
+    told = Counter(success=outcomes['succeeded'], failure=outcomes['failed'], time=outcomes['timed_out'])
+    assert ends == told
     assert [line['episode'] for line in lines] == list(range(len(lines))), 'none is missing or told twice'
     for state in ('succeeded', 'failed', 'timed_out', 'aborted'):
         assert counted.get(state, 0) - outcomes[state] in (0, 1), 'but for one that the end of the run cut off'
