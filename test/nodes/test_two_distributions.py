@@ -46,11 +46,21 @@ def test_the_two_are_not_the_same():
     assert rclpy_of(OTHER) != rclpy_of(sys.executable)
 
 
+# Every step counts here, so a machine that stands still for half a second must not cost one.
+PATIENT = [
+    'control_rate_hz=5',
+    'safety.action_timeout_s=1.0',
+    'safety.joint_state_timeout_s=1.0',
+    'safety.max_action_age_s=1.0',
+    'safety.latch_after_s=3.0',
+]
+
+
 @pytest.mark.parametrize(
     ('clock', 'elsewhere'), [('lockstep', ['sim_node']), ('realtime', ['safety_node', 'observation_node'])]
 )
 def test_every_step_is_stored(tmp_path, clock, elsewhere):
-    config = prepare(tmp_path, *SMALL, f'clock={clock}', 'train.env_steps=80')
+    config = prepare(tmp_path, *SMALL, f'clock={clock}', 'train.env_steps=80', *PATIENT)
     nodes = nodes_of_run(config, 'train')
     there = [Elsewhere(**vars(node)) if node.name in elsewhere else replace(node) for node in nodes]
     with running(Bringup(config, tmp_path, 'train', there)) as bringup:
