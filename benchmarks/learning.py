@@ -26,14 +26,17 @@ import matplotlib
 
 matplotlib.use('svg')
 import matplotlib.pyplot as plt
+import numpy as np
 
-from hybrid_rl_ros.run_folder import succeeded_alone
+from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.run_folder import by_task, read_json_lines, succeeded_alone, success_rate
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
 README = ROOT / 'benchmarks' / 'README.md'
 BEGIN, END = '<!-- tables: written by learning.py -->', '<!-- end of tables -->'
 WINDOW = 20
+LAST = 50
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,15 @@ _ALL = (
         files='lift',
         labelled=24,
     ),
+    Benchmark(
+        name='push_practice',
+        task='push',
+        config='sim_push_practice.yaml',
+        title='push there and back for three hours without a reset, 10 demonstrations',
+        demos=10,
+        rows=(('sac', Variant('reset_free')),),
+        files='push',
+    ),
     steering('push', demos=4, episodes=200),
     steering('lift', demos=5, episodes=200),
     steering('peg_insert', demos=5, episodes=400),
@@ -294,13 +306,30 @@ def result_of(run: Path, seed: int) -> dict[str, Any]:
         (episode['outcome'] == 'succeeded') == episode['true_success'] for episode in whole if 'true_success' in episode
     ]
     agreed = {'judged_right': round(sum(judged) / len(judged), 4), 'judged': len(judged)} if judged else {}
+    practised = by_task(episodes)
+    alone = {
+        'success_by_task': {name: round(success_rate(own, LAST) or 0.0, 3) for name, own in practised.items()},
+        'episodes_by_task': {name: len(own) for name, own in practised.items()},
+        'calls_for_a_person': sum(
+            event['cause'].startswith('needs a person') for event in read_json_lines(run / 'events.jsonl')
+        ),
+        'simulated_hours': round(simulated_hours(run), 2),
+    }
     return {
         'seed': seed,
         **{key: summary[key] for key in kept},
         **agreed,
+        **(alone if practised else {}),
         'cores': len(os.sched_getaffinity(0)),
         'curve': curve,
     }
+
+
+def simulated_hours(run: Path) -> float:
+    """From the first step to the last of a run that was not resumed, with all that was between episodes."""
+    with ReplayStore.open(run / 'replay', read_only=True) as store:
+        first, last = store.stamps(np.array([0, store.sequence - 1]))
+    return float(last - first) / 3.6e12
 
 
 def keep(path: Path, head: dict[str, Any], result: dict[str, Any]) -> None:

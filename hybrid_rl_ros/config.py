@@ -16,9 +16,11 @@ from hybrid_rl_ros.config_file import Section, parse_yaml, read_yaml, validate
 from hybrid_rl_ros.dsrl_config import DsrlConfig
 from hybrid_rl_ros.encoder_config import DynamoConfig, EncoderConfig
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.practice_config import PracticeConfig
 from hybrid_rl_ros.reset_config import ResetConfig
 from hybrid_rl_ros.reward_config import RewardConfig, SightConfig
 from hybrid_rl_ros.sac_config import OfflineConfig, SacConfig
+from hybrid_rl_ros.sim_config import SimConfig
 from hybrid_rl_ros.train_config import TrainConfig
 
 
@@ -30,37 +32,12 @@ class CameraConfig(Section):
     source: SourceConfig | None = None
 
 
-class SimConfig(Section):
-    """What stands in for the robot and its drivers."""
-
-    backend: Literal['mujoco', 'gymnasium', 'gazebo'] = Field(
-        'mujoco', description='gazebo: a server that runs already (gazebo.launch.py), with its bridge'
-    )
-    reset: Literal['teleport', 'none'] = Field(
-        'teleport', description='none: after the first start only the arm changes the scene (needs reset.routine)'
-    )
-    gl: Literal['auto', 'osmesa', 'egl', 'off'] = 'auto'
-    control: Literal['gz', 'ros2_control'] = Field(
-        'gz', description="gazebo: who moves the joints, gz-sim's own controllers or gz_ros2_control's"
-    )
-    set_pose: Literal['auto', 'ros', 'python', 'command'] = Field(
-        'auto', description='gazebo: how a reset places objects: a bridged service, gz.transport, or `gz service`'
-    )
-    env_id: str | None = None
-    env_kwargs: dict[str, Any] = {}
-
-    @model_validator(mode='after')
-    def _gymnasium_needs_an_environment(self) -> SimConfig:
-        if (self.backend == 'gymnasium') != (self.env_id is not None):
-            raise ValueError('env_id is set exactly when backend is gymnasium')
-        return self
-
-
 class ObservationConfig(Section):
     """Which named numbers and which cameras the policy sees.
 
     State names: `<joint>.position`, `<joint>.velocity`, `ee.x|y|z|vx|vy|vz|yaw`, `gripper.opening`,
-    `wrench.fx|fy|fz|tx|ty|tz`, and `task.<name>` from the task_state stream (simulation only knows it).
+    `wrench.fx|fy|fz|tx|ty|tz`, `practice.<task>` (1 for the one of practice.tasks under way, 0 for the others), and
+    `task.<name>` from the task_state stream (simulation only knows it).
     With the gymnasium backend, leave `state` empty: the environment's observation vector is taken.
     """
 
@@ -203,6 +180,7 @@ class Config(Section):
     episode: EpisodeConfig = EpisodeConfig()
     reward: RewardConfig = RewardConfig()
     reset: ResetConfig = ResetConfig()
+    practice: PracticeConfig = PracticeConfig()
     classifier: ClassifierConfig = ClassifierConfig()
     encoder: EncoderConfig = EncoderConfig()
     sac: SacConfig = SacConfig()
@@ -238,7 +216,8 @@ class Config(Section):
     @property
     def sights(self) -> list[SightConfig]:
         """All that success, failure and a reset are seen by."""
-        return [*self.reward.sights, *(self.reset.verify.all() if self.reset.verify else ())]
+        verify = self.reset.verify.all() if self.reset.verify else ()
+        return [*self.reward.sights, *self.practice.sights, *verify]
 
     @property
     def judged_numbers(self) -> list[str]:
@@ -246,7 +225,12 @@ class Config(Section):
         named = {name for sight in self.sights for name in sight.names if not name.startswith('task.')}
         tool = {'ee.x', 'ee.y', 'ee.z'} if self.episode.stuck or self.reset.routine else set()
         gripper = {'gripper.opening'} if self.reset.routine and self.action.gripper else set()
-        return sorted(named | tool | gripper)
+        return sorted(named | tool | gripper | set(self.practice.numbers))
+
+    @property
+    def resets_scene(self) -> bool:
+        """Whether each start is placed by a simulation."""
+        return self.sim is not None and self.sim.reset == 'teleport'
 
     @property
     def states_seen(self) -> int:
@@ -331,8 +315,13 @@ class Config(Section):
         simulated = self.sim is not None and not gymnasium
         if self.base.rollouts and not simulated:
             raise ValueError('base.rollouts: are of the simulated arm; set 0 here')
-        if self.sim is not None and self.sim.reset == 'none' and not self.reset.routine:
-            raise ValueError('sim.reset: none leaves the scene to the arm; say in reset.routine what it does')
+        if self.sim is not None and self.sim.reset == 'none' and not (self.reset.routine or self.practice.tasks):
+            raise ValueError(
+                'sim.reset: none leaves the scene to the arm; say in reset.routine, or by practice.tasks, what it does'
+            )
+        seen = {*self.observation.state, *self.observation.critic_only}
+        if untold := [number for number in self.practice.numbers if number not in seen][1:]:
+            raise ValueError(f'observation.state: the policy must see which task it is at; add {", ".join(untold)}')
         if self.reset.routine and self.sim is not None and self.sim.backend != 'mujoco':
             raise ValueError(f'reset.routine: sim.backend: {self.sim.backend} resets itself; leave the routine out')
         if any(waypoint.move for waypoint in self.reset.routine) and self.action.frame != 'base':

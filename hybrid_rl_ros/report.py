@@ -16,7 +16,7 @@ from hybrid_rl_ros.charts import bar_chart, line_chart
 from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.data.replay_store import EpisodeSummary, ReplayStore
 from hybrid_rl_ros.errors import UserError
-from hybrid_rl_ros.run_folder import read_json, read_json_lines, success_rate
+from hybrid_rl_ros.run_folder import by_task, read_json, read_json_lines, success_rate
 
 WINDOW = 20
 MOST_ROWS = 50
@@ -65,17 +65,27 @@ def _curves(episodes: list[dict[str, Any]]) -> str:
     if not episodes:
         return ''
     steps = [episode['env_steps'] for episode in episodes]
-    rates = [success_rate(episodes[: end + 1], WINDOW) or 0.0 for end in range(len(episodes))]
+    rates = _trailing(episodes)
     returns = [episode['return'] for episode in episodes]
     lengths = [episode['steps'] for episode in episodes]
     helped = [episode.get('interventions', 0) / max(1, episode['steps']) for episode in episodes]
     help_chart = line_chart('share of steps by a person', 'control steps', steps, helped) if any(helped) else ''
     return (
         line_chart(f'success without help, trailing {WINDOW} episodes', 'control steps', steps, rates)
+        + ''.join(_curve_of_task(name, own) for name, own in by_task(episodes).items())
         + help_chart
         + line_chart('return of an episode', 'control steps', steps, returns)
         + line_chart('steps of an episode', 'control steps', steps, lengths)
     )
+
+
+def _curve_of_task(name: str, episodes: list[dict[str, Any]]) -> str:
+    steps = [episode['env_steps'] for episode in episodes]
+    return line_chart(f'{name}: success, trailing {WINDOW} episodes', 'control steps', steps, _trailing(episodes))
+
+
+def _trailing(episodes: list[dict[str, Any]]) -> list[float]:
+    return [success_rate(episodes[: end + 1], WINDOW) or 0.0 for end in range(len(episodes))]
 
 
 def _events(events: list[dict[str, Any]]) -> str:

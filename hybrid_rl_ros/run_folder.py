@@ -45,6 +45,12 @@ def success_rate(episodes: list[dict[str, Any]], last: int | None = None) -> flo
     return sum(succeeded_alone(episode) for episode in window) / len(window)
 
 
+def by_task(episodes: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Those of each of several practised tasks; none of a run that has but one."""
+    names = sorted({episode['task'] for episode in episodes if 'task' in episode})
+    return {name: [episode for episode in episodes if episode.get('task') == name] for name in names}
+
+
 def succeeded_alone(episode: dict[str, Any]) -> bool:
     """Whether a line of episodes.jsonl tells of a success that nobody intervened in."""
     return episode['outcome'] == 'succeeded' and not episode.get('interventions')

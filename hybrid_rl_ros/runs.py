@@ -27,9 +27,10 @@ from hybrid_rl_ros.data.specs import Specs, require_same_specs
 from hybrid_rl_ros.display import display
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.process_environment import node_environment
-from hybrid_rl_ros.run_folder import read_json, read_json_lines, success_rate
+from hybrid_rl_ros.run_folder import by_task, read_json, read_json_lines, success_rate
 
 WINDOW = 20
+TASK_WINDOW = 50
 PRETRAINING = {
     'policy': 'hybrid_rl_ros.learning.pretrain',
     'classifier': 'hybrid_rl_ros.rewards.pretrain_classifier',
@@ -318,6 +319,7 @@ def write_summary(config: Config, run: Path, wall_s: float | None = None) -> Non
         'updates': learner.get('updates', config.cloning_updates if config.is_cloned else 0),
         'wall_s': round(wall_s, 1),
         'success_rate': success_rate(episodes, WINDOW),
+        'success_rate_by_task': {name: success_rate(own, TASK_WINDOW) for name, own in by_task(episodes).items()},
         'success_rate_eval': success_rate(evaluated),
         # Where the simulation is not the judge: how often it agrees that it was one.
         'true_success_rate_eval': _true_success_rate(evaluated),

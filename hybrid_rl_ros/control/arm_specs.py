@@ -63,6 +63,8 @@ def _state_dimension(
             raise UserError(f'{key}: {name!r} needs a wrench_topic, which robot {robot.name} has not')
         limit, unit = (MAX_FORCE_N, 'N') if part[0] == 'f' else (MAX_TORQUE_NM, 'Nm')
         return Dimension(name=name, unit=unit, low=-limit, high=limit)
+    if name in config.practice.numbers:
+        return Dimension(name=name, unit='1', low=0.0, high=1.0)
     if name.startswith('task.') and config.sim is None:
         critic_only = key != 'reward' and name in config.observation.critic_only
         mend = '; a trained policy does without: set observation.critic_only=[]' if critic_only else ''
@@ -81,5 +83,5 @@ def _state_dimension(
         return Dimension(name=name, unit='1', low=-1.0, high=1.0)
     raise UserError(
         f'{key}: {name!r} is not known; expected <joint>.position, <joint>.velocity, '
-        'ee.x|y|z|vx|vy|vz|yaw, gripper.opening, wrench.fx..tz or task.<name>'
+        'ee.x|y|z|vx|vy|vz|yaw, gripper.opening, wrench.fx..tz, practice.<task> or task.<name>'
     )

@@ -24,7 +24,8 @@ class Episode:
     def reset(self) -> None:
         self.state = 'resetting'
 
-    def start(self) -> None:
+    def start(self, time_limit_steps: int | None = None) -> None:
+        self.time_limit_steps = time_limit_steps or self.time_limit_steps
         self.state, self.steps, self.return_ = 'running', 0, 0.0
         self.number += 1
 

@@ -71,7 +71,7 @@ class GazeboNode(GraphNode):
             raise UserError('gazebo_node: the configuration has no sim: {backend: gazebo}')
         if config.action.space != 'ee_delta' or config.action.frame != 'base':
             raise UserError('sim.backend: gazebo resets the arm by action.space: ee_delta in action.frame: base')
-        self._task_rules = make_task(config.task, robot)
+        self._task_rules = make_task(config.task, robot, config.sim.placed if config.sim else None)
         self._kinematics = ArmKinematics(robot)
         self._arm = Proprioception(robot, self._kinematics, [GRIPPER])
         self._home = self._kinematics.tool_pose(np.array(robot.home_rad)).translation
@@ -87,7 +87,7 @@ class GazeboNode(GraphNode):
         self._start: np.ndarray | None = None
         self._to_place: dict[str, Placement] = {}
         self._placing: threading.Thread | None = None
-        self._where: dict[str, Placement] = dict(self._task_rules.draw(np.random.default_rng(0)))
+        self._where: dict[str, Placement] = dict(self._task_rules.start(np.random.default_rng(0)))
         self._polled.subscribe(Clock, ROS_CLOCK, self._on_clock, SENSOR)
         if 'cube' in self._where:
             self._polled.subscribe(PoseStamped, ros_pose_topic('cube'), partial(self._on_pose, 'cube'), SENSOR)
@@ -200,7 +200,7 @@ class GazeboNode(GraphNode):
             rng = np.random.default_rng([self.config.seed, self._first_reset + self._resets])
             offset = np.array(self._task_rules.start_offset_m)
             self._start = self._home + rng.uniform(-offset, offset)
-            self._to_place = self._task_rules.draw(rng)
+            self._to_place = self._task_rules.start(rng)
             self._reset_began_s = time.monotonic()
         response.success = True
         return response

@@ -169,6 +169,9 @@ class InferenceNode(GraphNode):
         if task['resets'] != self._episode:
             self._episode = task['resets']
             self._expert.reset()
+        for name, practised in self.config.practice.tasks.items():
+            if task[f'practice.{name}'] > 0.5:
+                task |= practised.expert
         return Plan(self._expert.act(task)[None])
 
     def _on_safety_state(self, message: DiagnosticArray) -> None:

@@ -14,6 +14,7 @@ from sensor_msgs.msg import Image, JointState
 from hybrid_rl_ros.cameras.freeze_detector import FreezeDetector
 from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.control.proprioception import Proprioception
+from hybrid_rl_ros.control.task_graph import TaskGraph
 from hybrid_rl_ros.data.stamp_join import StampJoin
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.ros.messages import (
@@ -34,10 +35,10 @@ STEP_CONSUMERS = ('inference_node', 'learner_node', 'recorder_node', 'bag_node')
 class ObservationNode(GraphNode):
     """Publishes everything of one control step under one stamp.
 
-    Subscribes: the robot's joint states and wrench, task_state in simulation, <camera>/image_raw; what the
-    configuration needs of them. Publishes: observation/state (the policy's named vector), observation/image/<camera>
-    (resized rgb8) and observation/task (named numbers that only reward, experts and evaluation may use: those of
-    task_state, and what the reward reads of the arm).
+    Subscribes: the robot's joint states and wrench, task_state in simulation, <camera>/image_raw, and practice, which
+    of several tasks comes next; what the configuration needs of them. Publishes: observation/state (the policy's named
+    vector), observation/image/<camera> (resized rgb8) and observation/task (named numbers that only reward, experts and
+    evaluation may use: those of task_state, what the reward reads of the arm, and which task is under way).
 
     Real time: ticks at the control rate with the newest of each stream, and stays silent when the stamp of one is too
     old or in the future, or a real camera shows nothing new; its diagnostics then say which.
@@ -71,10 +72,15 @@ class ObservationNode(GraphNode):
         real = [name for name, camera in config.observation.cameras.items() if camera.source or not config.sim]
         self._freezes = {name: FreezeDetector(MIN_REPEATS, config.observation.frozen_after_s) for name in real}
         self._frozen: set[str] = set()
-        self._join = StampJoin(self._topics, self._publish)
+        self._practice = TaskGraph(config.practice).numbers
+        self._period_ns = round(config.control_period_s * NS_PER_S)
+        joined = [*self._topics, *(['practice'] if self._practice else [])]
+        self._join = StampJoin(joined, self._publish)
         for stream, (message, topic) in self._topics.items():
             qos = STEP if self.lockstep else BURST if stream == 'joints' else SENSOR
             self.create_subscription(message, topic, lambda m, s=stream: self._on_message(s, m), qos)
+        if self._practice:
+            self.create_subscription(JointState, 'practice', self._on_practice, STEP)
         self._started = time.monotonic()
         self.every(0.5, self._check_streams)
         if not self.lockstep:
@@ -101,8 +107,17 @@ class ObservationNode(GraphNode):
             self._arm.read(message.name, message.position, message.velocity, stamp)
         if self.lockstep:
             self._join.offer(stream, stamp, message)
+            if self._practice and stamp <= 2 * self._period_ns:
+                # The clock stands at the first step until the first reset; before the next nobody need have spoken.
+                self._join.offer('practice', stamp, self._practice)
             self.status.counters['dropped_joins'] = self._join.dropped
         self._newest[stream] = message
+
+    def _on_practice(self, message: JointState) -> None:
+        """Said at one step of the next."""
+        self._practice = read_named_vector(message)
+        if self.lockstep:
+            self._join.offer('practice', stamp_ns(message.header.stamp) + self._period_ns, self._practice)
 
     def _picture(self, camera: str, message: Image) -> np.ndarray:
         try:
@@ -169,6 +184,7 @@ class ObservationNode(GraphNode):
     def _publish(self, stamp: int, messages: dict[str, Any]) -> None:
         task = read_named_vector(messages['task']) if 'task' in messages else {}
         named = {f'task.{name}': value for name, value in task.items()}
+        named.update(messages.get('practice', self._practice))
         if self._arm is not None:
             named.update(self._arm.numbers())
         if 'wrench' in messages:

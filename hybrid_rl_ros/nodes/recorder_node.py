@@ -141,6 +141,8 @@ class RecorderNode(GraphNode):
         status = message.status[0]
         values = {item.key: item.value for item in status.values}
         event = {'episode': int(values['episode']), 'state': status.message, 'cause': values['cause']}
+        if 'task' in values:
+            event['task'] = values['task']
         now = datetime.now(timezone.utc).isoformat(timespec='seconds')
         self._events.write(json.dumps({'time': now, **event}) + '\n')
         if status.message not in ENDED:
@@ -154,6 +156,8 @@ class RecorderNode(GraphNode):
             'env_steps': self._env_steps,
             'wall_s': round(time.monotonic() - self._began, 2),
         }
+        if 'task' in values:
+            line['task'] = values['task']
         if 'true_success' in values:
             line['true_success'] = values['true_success'] == '1'
         self._lines.append(line)

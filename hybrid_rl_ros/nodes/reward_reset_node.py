@@ -24,7 +24,7 @@ from hybrid_rl_ros.nodes.episode_numbers import episodes_held
 from hybrid_rl_ros.reward_config import STEADY_STEPS
 from hybrid_rl_ros.rewards.autonomous_reset import AutonomousReset, PersonCaller
 from hybrid_rl_ros.rewards.disputes import Disputes
-from hybrid_rl_ros.rewards.judge import Judge
+from hybrid_rl_ros.rewards.practised_tasks import PractisedTasks
 from hybrid_rl_ros.rewards.sights import make_sight
 from hybrid_rl_ros.rewards.source import Seen
 from hybrid_rl_ros.ros.episode_services import EpisodeServices
@@ -37,7 +37,7 @@ EPISODE_CONSUMERS = ('recorder_node', 'learner_node', 'bag_node')
 
 class RewardResetNode(GraphNode):
     """Subscribes: observation/task, and the state and the images if the reward looks at them; graph/ready and
-    safety/state. Publishes: reward and episode.
+    safety/state. Publishes: reward and episode, and with several tasks practice: at each step which is next.
 
     Judges every step as the configuration says (rewards/judge.py). Calls sim/reset; on a real arm a person resets
     instead (ros/episode_services.py). A person's word goes over everybody's, and where nobody but a person acts, each
@@ -79,7 +79,10 @@ class RewardResetNode(GraphNode):
         )
         self._begun = 0
         labelling: bool = self.parameter('label', False, 'success ends nothing and is 1 wherever it is seen')
-        self._judge = Judge(self.config.reward, self.specs, self.config.sim is not None, labelling)
+        self._tasks = PractisedTasks(self.config, self.specs, labelling)
+        if self.config.practice.tasks:
+            self.consumers = {**self.consumers, 'practice': ('observation_node',)}
+            self._next_task = self.publisher(JointState, 'practice', STEP)
         stuck = self.config.episode.stuck
         self._stuck = StuckWatch(stuck.within_m, round(stuck.for_s * self.config.control_rate_hz)) if stuck else None
         self._true_success: bool | None = None
@@ -142,7 +145,7 @@ class RewardResetNode(GraphNode):
 
     def _dispute(self, word: str) -> str:
         """A person's word on the episode that has just ended: what was seen last is kept, to learn from."""
-        if not self._judge.sees or self._ended not in ('succeeded', 'timed_out', 'failed'):
+        if not self._tasks.sees or self._ended not in ('succeeded', 'timed_out', 'failed'):
             return 'no episode is under way'
         if (word == 'success') == (self._ended == 'succeeded'):
             return f'the episode that has just ended was judged so: {self._ended}'
@@ -232,7 +235,7 @@ class RewardResetNode(GraphNode):
     def _streams(self) -> list[str]:
         """What a verdict is made of."""
         learned = any(sight.classifier or sight.source for sight in self.config.sights)
-        sees = self._judge.sees or (self._autonomous is not None and self._autonomous.sees)
+        sees = self._tasks.sees or (self._autonomous is not None and self._autonomous.sees)
         images = self.specs.observation.images if sees else ()
         return ['task', *(['state'] if learned else []), *(f'image/{image.camera}' for image in images)]
 
@@ -247,7 +250,7 @@ class RewardResetNode(GraphNode):
             task['resets'] = float(self._own_resets)
         action = None
         try:
-            if task['resets'] > self._resets_seen:
+            if task['resets'] > self._resets_seen and self._tasks.graph.numbers.items() <= task.items():
                 self._resets_seen = task['resets']
                 self._begin(stamp)
             elif self._episode.running:
@@ -259,6 +262,8 @@ class RewardResetNode(GraphNode):
         except KeyError as missing:
             raise UserError(f'reward_reset_node: reward names {missing}, which no stream carries') from None
         self._tell_reset(stamp, action)
+        if numbers := self._tasks.graph.numbers:
+            self._next_task.publish(write_named_vector(numbers, stamp))
 
     def _step_reset(self, stamp: int, autonomous: AutonomousReset, seen: Seen) -> dict[str, float] | None:
         """The routine's action at this step, or None where the arm is to stand still."""
@@ -278,14 +283,14 @@ class RewardResetNode(GraphNode):
     def _begin(self, stamp: int) -> None:
         self._reset_asked = False
         self.status.warning = ''
-        self._judge.reset()
+        self._tasks.judge.reset()
         if self._stuck:
             self._stuck.reset()
         self._person.take_verdict()
         self._true_success = None
         self._ended = ''
         self._last_seen.clear()
-        self._episode.start()
+        self._episode.start(self._tasks.time_limit_steps)
         self._publish_state(stamp, 'reset done')
         if self._fault:
             self._abort(self._fault)
@@ -304,12 +309,12 @@ class RewardResetNode(GraphNode):
         return Seen(numbers, images)
 
     def _arrive(self, stamp: int, seen: Seen) -> None:
-        verdict = self._judge.judge(seen, self._person.take_verdict())
+        verdict = self._tasks.judge.judge(seen, self._person.take_verdict())
         stuck = self._stuck is not None and self._stuck.is_stuck([seen.numbers[f'ee.{axis}'] for axis in 'xyz'])
-        if self.config.reward.success is not None and 'task.success' in seen.numbers:
+        if self._tasks.has_second_opinion and 'task.success' in seen.numbers:
             self._true_success = seen.numbers['task.success'] > 0.5
         self._last_seen.append(seen)
-        if verdict.disputed and self._judge.sees:
+        if verdict.disputed and self._tasks.sees:
             self.status.count('disputed_frames', self._disputes.keep([seen], verdict.succeeded))
         self._episode.arrive(verdict.reward, verdict.succeeded, verdict.failed, verdict.truncated or stuck)
         if self._episode.running:
@@ -318,7 +323,9 @@ class RewardResetNode(GraphNode):
         self._ended = '' if verdict.by == 'a person' else self._episode.state
         by_clock = 'stuck' if stuck else verdict.by if verdict.truncated else 'time limit'
         self._publish_state(stamp, by_clock if self._episode.truncated else verdict.by)
-        worry = self._practice.ended(self._episode.state == 'succeeded') if self.role == 'train' else ''
+        succeeded = self._episode.state == 'succeeded'
+        worry = self._practice.ended(succeeded) if self.role == 'train' else ''
+        self._tasks.graph.ended(succeeded)
         if not self._autonomous and not worry:
             self._publish_reward_after(self._ask_for_reset(), stamp, verdict.reward)
             return
@@ -354,6 +361,8 @@ class RewardResetNode(GraphNode):
         status = DiagnosticStatus(name='reward_reset_node: episode', message=episode.state, hardware_id=self.robot.name)
         status.level = DiagnosticStatus.WARN if episode.state == 'aborted' else DiagnosticStatus.OK
         values = {'episode': episode.number, 'steps': episode.steps, 'return': episode.return_, 'cause': cause}
+        if self._tasks.graph.current:
+            values['task'] = self._tasks.graph.current
         if self._true_success is not None:
             values['true_success'] = int(self._true_success)
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]

@@ -23,7 +23,15 @@ IK_DAMPING = 1e-4
 class ArmSimulation:
     """The `Simulation` of one task with one arm. Positions are in the base frame, which is the world's."""
 
-    def __init__(self, robot: RobotConfig, task: Task, seed: int, cameras: dict[str, tuple[int, int]], gl: str) -> None:
+    def __init__(
+        self,
+        robot: RobotConfig,
+        task: Task,
+        seed: int,
+        cameras: dict[str, tuple[int, int]],
+        gl: str,
+        tray: bool = False,
+    ) -> None:
         """`cameras`: (height, width) of each of `front` and `wrist` that is wanted. Raises UserError."""
         for name in cameras:
             if name not in CAMERAS:
@@ -34,7 +42,7 @@ class ArmSimulation:
         self._seed = seed
         self._gl = gl
         self._renderer: SceneRenderer | None = None
-        self._model = build_scene(robot, task)
+        self._model = build_scene(robot, task, tray)
         self._data = mujoco.MjData(self._model)
         self._joints = [*robot.arm_joints, *robot.gripper.joints]
         self._qpos = np.array([self._model.joint(name).qposadr[0] for name in self._joints])

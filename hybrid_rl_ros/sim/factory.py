@@ -44,7 +44,7 @@ def make_simulation(config: Config, robot: RobotConfig, seed: int) -> Simulation
     from hybrid_rl_ros.sim.arm import ArmSimulation
     from hybrid_rl_ros.sim.tasks import make_task
 
-    return ArmSimulation(robot, make_task(config.task, robot), seed, cameras, gl)
+    return ArmSimulation(robot, make_task(config.task, robot, sim.placed), seed, cameras, gl, sim.tray)
 
 
 def _not_installed(error: ModuleNotFoundError, package: str) -> Exception:

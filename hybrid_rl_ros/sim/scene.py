@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,14 @@ FINGER_ARMATURE_KG = 0.2
 # Natural frequency of every position loop, critically damped; 1/80 s is six time steps.
 LOOP_RAD_S = 80.0
 
+# So far inside the workspace that a finger fits behind an object at the foot of a slope.
+TRAY_INSIDE_M = 0.015
+TRAY_SLOPE_RAD = math.radians(35.0)
+TRAY_WIDTH_M = 0.10
+TRAY_THICK_M = 0.02
+TRAY_FRICTION = 0.1
+TRAY_RGBA = (0.62, 0.64, 0.68, 1.0)
+
 # Stiff contacts: a gripped object must not sink in or creep out of the fingers.
 FINGER_CONTACT: dict[str, Any] = {
     'condim': 4,
@@ -41,8 +50,11 @@ FINGER_CONTACT: dict[str, Any] = {
 }
 
 
-def build_scene(robot: RobotConfig, task: Task) -> mujoco.MjModel:
-    """Everything compiled; actuators have the names of their joints. Raises UserError for an unfit URDF."""
+def build_scene(robot: RobotConfig, task: Task, tray: bool = False) -> mujoco.MjModel:
+    """Everything compiled; actuators have the names of their joints. Raises UserError for an unfit URDF.
+
+    `tray`: with slopes around what the tool can reach.
+    """
     path = urdf_path(robot)
     try:
         spec = mujoco.MjSpec.from_file(str(path))
@@ -57,6 +69,8 @@ def build_scene(robot: RobotConfig, task: Task) -> mujoco.MjModel:
     fingers = _prepare_robot(spec, robot)
     _add_sensors(spec)
     _add_surroundings(spec)
+    if tray:
+        _add_tray(spec, np.array(robot.limits.workspace_low_m), np.array(robot.limits.workspace_high_m))
     _add_cameras(spec, robot)
     task.build(spec, spec.body(robot.tool_frame), fingers)
     model = spec.compile()
@@ -157,6 +171,37 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
     light.diffuse = [0.5, 0.5, 0.5]
     light.specular = [0.1, 0.1, 0.1]
     light.castshadow = False
+
+
+def _add_tray(spec: mujoco.MjSpec, low_m: np.ndarray, high_m: np.ndarray) -> None:
+    """Four slopes that rise from just inside the workspace: the tool still gets behind an object at their foot."""
+    middle, half = (low_m + high_m) / 2.0, (high_m - low_m) / 2.0 - TRAY_INSIDE_M
+    for axis, sign in ((0, 1.0), (0, -1.0), (1, 1.0), (1, -1.0)):
+        # A thick plate, its upper face through the foot.
+        turn = np.zeros(3)
+        turn[1 - axis] = (-1.0 if axis == 0 else 1.0) * sign * TRAY_SLOPE_RAD
+        up, out = math.cos(TRAY_SLOPE_RAD), math.sin(TRAY_SLOPE_RAD)
+        foot = np.array([middle[0], middle[1], 0.0])
+        foot[axis] += sign * half[axis]
+        along = np.array([0.0, 0.0, out])
+        along[axis] = sign * up
+        inwards = np.array([0.0, 0.0, -up])
+        inwards[axis] = sign * out
+        size = np.array([TRAY_WIDTH_M / 2.0, TRAY_WIDTH_M / 2.0, TRAY_THICK_M / 2.0])
+        size[1 - axis] = half[1 - axis] + TRAY_WIDTH_M
+        quaternion = np.zeros(4)
+        mujoco.mju_axisAngle2Quat(quaternion, turn / np.linalg.norm(turn), float(np.linalg.norm(turn)))
+        spec.worldbody.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            pos=foot + along * TRAY_WIDTH_M / 2.0 + inwards * TRAY_THICK_M / 2.0,
+            quat=quaternion,
+            size=size,
+            rgba=TRAY_RGBA,
+            friction=[TRAY_FRICTION, 0.001, 0.0001],
+            # Its friction counts, whatever lies on it.
+            priority=1,
+            **OBJECT_CONTACT,
+        )
 
 
 def _add_cameras(spec: mujoco.MjSpec, robot: RobotConfig) -> None:

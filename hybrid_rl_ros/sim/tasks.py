@@ -21,12 +21,14 @@ Placement = tuple[float, float, float, float]
 
 REACH_TOLERANCE_M = 0.025
 PUSH_TOLERANCE_M = 0.03
+PUSH_WAY_M = (0.08, 0.20)  # from the cube's start to the disc
 LIFT_HEIGHT_M = 0.08
 INSERTION_DEPTH_M = 0.02
 POST_RADIUS_M = 0.04
 POST_HEIGHT_M = 0.20
 FINGERS_REACH_M = 0.01  # beside the tool's point: nearer to the post than this they touch it
 OUT_OF_REACH_M = 0.05
+MOST_DRAWS = 1000
 
 LIFT_CUBE_M = 0.04
 LIFT_CUBE_KG = 0.1
@@ -67,21 +69,39 @@ class Task:
     start_shift_m = (0.0, 0.0, 0.0)  # of the middle of the tool's starts, from home
     start_offset_m = (0.03, 0.03, 0.03)  # of the tool from there, at most, along x, y and z
 
-    def __init__(self, robot: RobotConfig) -> None:
+    def __init__(self, robot: RobotConfig, placed: Mapping[str, tuple[float, float]] | None = None) -> None:
+        """`placed`: x and y in m of objects that stand there at every start. Raises UserError for one there is not."""
         self.low = np.array(robot.limits.workspace_low_m)
         self.high = np.array(robot.limits.workspace_high_m)
         self.centre = (self.low + self.high) / 2.0
+        self._placed = placed or {}
+        there = list(self.draw(np.random.default_rng(0)))
+        if unknown := [name for name in self._placed if name not in there]:
+            raise UserError(f'sim.placed: this task has no {unknown[0]!r}, only {", ".join(there)}')
 
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
         """Add the task's bodies to the scene; `tool` is the tool's body, `fingers` are the fingers' geoms."""
 
+    def start(self, rng: np.random.Generator) -> dict[str, Placement]:
+        """Where this start's objects stand. Raises UserError where nothing fits what stands fast."""
+        for _ in range(MOST_DRAWS):
+            at = self.draw(rng)
+            at |= {name: (*xy, *at[name][2:]) for name, xy in self._placed.items()}
+            if not self._placed or self.fits(at):
+                return at
+        raise UserError(f'sim.placed: {dict(self._placed)} leaves no room for a start')
+
     def draw(self, rng: np.random.Generator) -> dict[str, Placement]:
-        """Where this start's objects stand."""
+        """A start in which nothing stands fast."""
         return {}
+
+    def fits(self, at: Mapping[str, Placement]) -> bool:
+        """Whether something is left to do, and can be done."""
+        return True
 
     def reset(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         """Draw a start. The arm is already in its starting pose."""
-        for name, (*position, yaw) in self.draw(rng).items():
+        for name, (*position, yaw) in self.start(rng).items():
             mocap = int(model.body(name).mocapid[0])
             if mocap >= 0:
                 data.mocap_pos[mocap] = position
@@ -165,10 +185,13 @@ class Push(Task):
         # The tool has to get round the cube, so both stay away from the edges of the workspace.
         cube = self._on_table(rng, 0.05, 0.10)
         goal = self._on_table(rng, 0.07, 0.15)
-        while not 0.08 <= math.dist(cube, goal) <= 0.20:
+        while not PUSH_WAY_M[0] <= math.dist(cube, goal) <= PUSH_WAY_M[1]:
             goal = self._on_table(rng, 0.07, 0.15)
         standing = _on_its_face(cube, PUSH_CUBE_M, rng.uniform(-0.2, 0.2))
         return {'cube': standing, 'goal': (float(goal[0]), float(goal[1]), 0.001, 0.0)}
+
+    def fits(self, at: Mapping[str, Placement]) -> bool:
+        return PUSH_WAY_M[0] <= math.dist(at['cube'][:2], at['goal'][:2]) <= PUSH_WAY_M[1]
 
     def state_of(self, at: Mapping[str, Placement], tool: NamedVector) -> NamedVector:
         return {**_point('cube', at['cube'][:3]), 'goal.x': at['goal'][0], 'goal.y': at['goal'][1]}
@@ -327,11 +350,11 @@ TASKS: dict[str, type[Task]] = {
 }
 
 
-def make_task(name: str, robot: RobotConfig) -> Task:
+def make_task(name: str, robot: RobotConfig, placed: Mapping[str, tuple[float, float]] | None = None) -> Task:
     """The task `name` within the workspace of `robot`. Raises UserError."""
     if name not in TASKS:
         raise UserError(f'task: {name!r} is not a task of the simulated arm; expected one of {", ".join(TASKS)}')
-    return TASKS[name](robot)
+    return TASKS[name](robot, placed)
 
 
 def _add_cube(spec: mujoco.MjSpec, side_m: float, mass_kg: float, rgba: tuple[float, ...]) -> None:

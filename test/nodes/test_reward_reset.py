@@ -17,6 +17,8 @@ from hybrid_rl_ros.run_folder import read_json_lines
 
 pytestmark = pytest.mark.slow
 
+# In real time: a machine that stands still for a quarter of a second is to lose no step.
+PATIENT = ['safety.action_timeout_s=1.0', 'safety.joint_state_timeout_s=1.0', 'safety.max_action_age_s=1.0']
 LIFT = str(CONFIG / 'sim_lift.yaml')
 STATE = ['ee.x', 'ee.y', 'ee.z', 'gripper.opening', 'task.cube.x', 'task.cube.y', 'task.cube.z']
 SETTINGS = ['observation.cameras={}', 'sim.gl=off', f'observation.state={json.dumps(STATE)}']
@@ -56,6 +58,29 @@ def test_the_arm_puts_the_scene_back_itself_and_an_expression_judges_as_the_simu
     starts = np.array([states[0, :2] for states in cube])
     assert np.ptp(starts, axis=0).min() > 0.02, 'it is put down in another place each time'
     assert all(np.linalg.norm(states[0, :2] - [0.45, 0.0]) < 0.25 for states in cube)
+
+
+@pytest.mark.parametrize('clock', ['lockstep', 'realtime'])
+def test_two_tasks_in_turn_make_each_other_possible(tmp_path, clock):
+    """There and back again: an episode begins where the last has left the cube, and the policy sees which it is at."""
+    out = tmp_path / 'demos'
+    config = ['--config', str(CONFIG / 'sim_push_practice.yaml'), *overrides(f'clock={clock}', *PATIENT)]
+    process = hybrid_rl('record', *config, '--expert', 'push', '--noise', '0.1', '--episodes', '4', '--out', str(out))
+    _, errors = process.communicate(timeout=150)
+    assert process.returncode == 0, errors
+    lines = read_json_lines(out / 'episodes.jsonl')
+    kept = [line for line in lines if line['outcome'] == 'succeeded']
+    assert [line['task'] for line in kept] == ['there', 'back', 'there', 'back']
+    assert [line.get('true_success') for line in kept] == [True, None, True, None]
+    with ReplayStore.open(out, read_only=True) as store:
+        names = store.specs.observation.state.names
+        episodes = [store.states(store.episode_rows(episode.episode)) for episode in store.episodes()]
+    task, way = names.index('practice.back'), [names.index('task.way.x'), names.index('task.way.y')]
+    assert [set(states[:, task]) for states in episodes] == [{0.0}, {1.0}, {0.0}, {1.0}]
+    if len(lines) == len(kept):
+        moved = [after[0, way] - before[-1, way] for before, after in zip(episodes, episodes[1:])]
+        # What the arm still does while it comes to rest.
+        assert np.abs(moved).max() < 0.02
 
 
 def test_a_reset_that_does_not_work_calls_a_person_who_lets_it_go_on(tmp_path):

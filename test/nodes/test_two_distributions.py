@@ -46,9 +46,10 @@ def test_the_two_are_not_the_same():
     assert rclpy_of(OTHER) != rclpy_of(sys.executable)
 
 
-# Every step counts here, so a machine that stands still for half a second must not cost one.
+# Every step counts here, so a machine that stands still for a quarter of a second, as some do, must not cost one.
 PATIENT = [
-    'control_rate_hz=5',
+    'control_rate_hz=2',
+    'sac.updates_per_step=1',
     'safety.action_timeout_s=1.0',
     'safety.joint_state_timeout_s=1.0',
     'safety.max_action_age_s=1.0',
@@ -60,14 +61,14 @@ PATIENT = [
     ('clock', 'elsewhere'), [('lockstep', ['sim_node']), ('realtime', ['safety_node', 'observation_node'])]
 )
 def test_every_step_is_stored(tmp_path, clock, elsewhere):
-    config = prepare(tmp_path, *SMALL, f'clock={clock}', 'train.env_steps=80', *PATIENT)
+    config = prepare(tmp_path, *SMALL, f'clock={clock}', 'train.env_steps=50', *PATIENT)
     nodes = nodes_of_run(config, 'train')
     there = [Elsewhere(**vars(node)) if node.name in elsewhere else replace(node) for node in nodes]
     with running(Bringup(config, tmp_path, 'train', there)) as bringup:
         while not bringup.check():
             time.sleep(0.05)
     learner = node_status(tmp_path, 'learner_node')
-    assert learner['env_steps'] >= 80
+    assert learner['env_steps'] >= 50
     assert learner.get('counters', {}).get('dropped_steps', 0) == 0
     with ReplayStore.open(tmp_path / 'replay', read_only=True) as store:
         assert store.transitions == learner['env_steps']
