@@ -199,8 +199,8 @@ _ALL = (
         name='push_practice',
         task='push',
         config='sim_push_practice.yaml',
-        title='push there and back for three hours without a reset, 10 demonstrations',
-        demos=10,
+        title='push there and back for three hours without a reset, 20 demonstrations',
+        demos=20,
         rows=(('sac', Variant('reset_free')),),
         files='push',
     ),
@@ -372,7 +372,8 @@ def name_of(result: dict[str, Any]) -> str:
 
 def row(agent: str, seed: dict[str, Any]) -> str:
     rate = seed['success_rate_eval']
-    success = '–' if rate is None else f'{rate:.2f} of {seed["eval_episodes"]}'
+    alone = ', '.join(f'{task} {share:.2f}' for task, share in seed.get('success_by_task', {}).items())
+    success = alone or '–' if rate is None else f'{rate:.2f} of {seed["eval_episodes"]}'
     steps, steps_to_90 = (seed[key] or '–' for key in ('env_steps', 'steps_to_90'))
     lengths = [seed[key] or '–' for key in ('mean_cycle_s', 'mean_episode_s')]
     cells = [agent, seed['seed'], steps, success, *lengths, steps_to_90, f'{seed["wall_s"]:.0f}']

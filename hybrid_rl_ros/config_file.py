@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -94,7 +94,8 @@ def _first_complaint(model: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
     key = '.'.join(str(part) for part in first['loc'])
     if first['type'] == 'extra_forbidden':
-        nearest = difflib.get_close_matches(key, _valid_keys(model), n=1, cutoff=0.0)
+        given = tuple(str(part) for part in first['loc'])
+        nearest = difflib.get_close_matches(key, _valid_keys(model, given), n=1, cutoff=0.0)
         return f'unknown key {key!r}; the nearest valid key is {nearest[0]!r}'
     rule = first['msg'].removeprefix('Value error, ')
     if first['type'] == 'missing':
@@ -102,12 +103,18 @@ def _first_complaint(model: type[BaseModel], error: ValidationError) -> str:
     return f'{key}: {rule}, got {first["input"]!r}' if key else rule
 
 
-def _valid_keys(model: type[BaseModel], prefix: str = '', inside: tuple[type, ...] = ()) -> list[str]:
+def _valid_keys(
+    model: type[BaseModel], given: tuple[str, ...], above: tuple[str, ...] = (), inside: tuple[type, ...] = ()
+) -> list[str]:
+    """Those of `model`, whose own key is `above`. Sections in a mapping or a list go by the name in `given`."""
     keys = []
     for name, field in model.model_fields.items():
-        keys.append(prefix + name)
+        path = (*above, name)
+        keys.append('.'.join(path))
+        if get_origin(field.annotation) in (dict, list) and given[: len(path)] == path:
+            path = given[: len(path) + 1]
         for nested in (field.annotation, *getattr(field.annotation, '__args__', ())):
             # A section may be part of itself; its keys are told once.
             if isinstance(nested, type) and issubclass(nested, BaseModel) and nested not in inside:
-                keys += _valid_keys(nested, f'{prefix}{name}.', (*inside, model))
+                keys += _valid_keys(nested, given, path, (*inside, model))
     return keys

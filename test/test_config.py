@@ -126,6 +126,35 @@ def test_encoder_keys_that_exclude_each_other_are_named(encoder, complaint):
         validate(Config, {'encoder': encoder}, 'config')
 
 
+@pytest.mark.parametrize(
+    ('settings', 'complaint'),
+    [
+        (
+            'practice.tasks={there: {}, back: {next: home}}',
+            "practice: tasks.back.next: no task 'home'; tasks: there, back",
+        ),
+        ('practice.tasks={there: {}}', 'practice: tasks: one alone needs no name'),
+        ('practice.tasks={there: {}, the way: {}}', "practice: tasks: 'the way' is no name"),
+        (
+            'practice.tasks={there: {}, back: {sucess: {when: "ee.z > 0"}}}',
+            "unknown key 'practice.tasks.back.sucess'; the nearest valid key is 'practice.tasks.back.success'",
+        ),
+        ('observation.state=[ee.z]', 'observation.state: the policy must see which task it is at; add practice.back'),
+        ('sim.backend=gazebo', 'tray: is of backend mujoco; gazebo has none'),
+    ],
+)
+def test_what_is_wrong_with_a_practice_is_named(settings, complaint):
+    with pytest.raises(UserError, match=complaint):
+        load_config(CONFIG / 'sim_push_practice.yaml', [settings])
+
+
+def test_tasks_in_turn_need_no_reset_and_nothing_in_turn_does():
+    config = load_config(CONFIG / 'sim_push_practice.yaml', ['reset.routine=[]'])
+    assert config.practice.numbers == ['practice.there', 'practice.back'] and not config.resets_scene
+    with pytest.raises(UserError, match='say in reset.routine, or by practice.tasks, what it does'):
+        load_config(CONFIG / 'sim_push_practice.yaml', ['reset.routine=[]', 'practice.tasks={}'])
+
+
 def test_a_cloned_actor_is_not_left_without_the_encoders_that_it_was_cloned_on():
     data = {'sac': {'actor_init': 'bc'}, 'encoder': {'pretraining': 'none'}}
     assert Config.model_validate(data).clones_actor, 'without cameras there are none to lose'

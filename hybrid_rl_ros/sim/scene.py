@@ -36,7 +36,7 @@ LOOP_RAD_S = 80.0
 # So far inside the workspace that a finger fits behind an object at the foot of a slope.
 TRAY_INSIDE_M = 0.015
 TRAY_SLOPE_RAD = math.radians(35.0)
-TRAY_WIDTH_M = 0.10
+TRAY_WIDTH_M = 0.18
 TRAY_THICK_M = 0.02
 TRAY_FRICTION = 0.1
 TRAY_RGBA = (0.62, 0.64, 0.68, 1.0)
