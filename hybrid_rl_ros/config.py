@@ -145,6 +145,15 @@ class TeleopConfig(Section):
 
 class EvalConfig(Section):
     episodes: int = Field(50, ge=0, description='fresh episodes after training; 0 for none')
+    every_episodes: int | None = Field(
+        None, ge=1, description='in training, after so many episodes come some without exploring; null: never'
+    )
+    each: int = Field(10, ge=1, description='so many; what they show is learned from like the rest')
+
+    def is_due(self, begun: int) -> bool:
+        """Whether the training episode before which `begun` others were begun is one without exploring."""
+        every = self.every_episodes
+        return every is not None and begun >= 0 and begun % (every + self.each) >= every
 
 
 class BagConfig(Section):

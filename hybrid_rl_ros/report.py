@@ -16,7 +16,7 @@ from hybrid_rl_ros.charts import bar_chart, line_chart
 from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.data.replay_store import EpisodeSummary, ReplayStore
 from hybrid_rl_ros.errors import UserError
-from hybrid_rl_ros.run_folder import by_task, read_json, read_json_lines, success_rate
+from hybrid_rl_ros.run_folder import by_task, evaluations, exploring, read_json, read_json_lines, success_rate
 
 WINDOW = 20
 MOST_ROWS = 50
@@ -64,6 +64,8 @@ def _summary(run: Path) -> str:
 def _curves(episodes: list[dict[str, Any]]) -> str:
     if not episodes:
         return ''
+    evaluated = evaluations(episodes)
+    episodes = exploring(episodes)
     steps = [episode['env_steps'] for episode in episodes]
     rates = _trailing(episodes)
     returns = [episode['return'] for episode in episodes]
@@ -72,6 +74,7 @@ def _curves(episodes: list[dict[str, Any]]) -> str:
     help_chart = line_chart('share of steps by a person', 'control steps', steps, helped) if any(helped) else ''
     return (
         line_chart(f'success without help, trailing {WINDOW} episodes', 'control steps', steps, rates)
+        + (line_chart('success without exploring', 'control steps', *zip(*evaluated)) if evaluated else '')
         + ''.join(_curve_of_task(name, own) for name, own in by_task(episodes).items())
         + help_chart
         + line_chart('return of an episode', 'control steps', steps, returns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -43,6 +44,17 @@ def success_rate(episodes: list[dict[str, Any]], last: int | None = None) -> flo
     if not window:
         return None
     return sum(succeeded_alone(episode) for episode in window) / len(window)
+
+
+def exploring(episodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of training that were no evaluation (eval.every_episodes)."""
+    return [episode for episode in episodes if not episode.get('evaluation')]
+
+
+def evaluations(episodes: list[dict[str, Any]]) -> list[tuple[int, float]]:
+    """Of each evaluation while training, the control steps at its end and the share of successes."""
+    blocks = [list(block) for due, block in groupby(episodes, lambda e: bool(e.get('evaluation'))) if due]
+    return [(block[-1]['env_steps'], success_rate(block) or 0.0) for block in blocks]
 
 
 def by_task(episodes: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

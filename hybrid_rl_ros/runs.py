@@ -27,7 +27,7 @@ from hybrid_rl_ros.data.specs import Specs, require_same_specs
 from hybrid_rl_ros.display import display
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.process_environment import node_environment
-from hybrid_rl_ros.run_folder import by_task, read_json, read_json_lines, success_rate
+from hybrid_rl_ros.run_folder import by_task, exploring, read_json, read_json_lines, success_rate
 
 WINDOW = 20
 TASK_WINDOW = 50
@@ -305,6 +305,7 @@ def write_summary(config: Config, run: Path, wall_s: float | None = None) -> Non
     """summary.json of what the run's folder holds; `wall_s` None: as its last summary says."""
     wall_s = _wall_s_before(run) if wall_s is None else wall_s
     episodes, evaluated = read_json_lines(run / 'episodes.jsonl'), read_json_lines(run / 'eval' / 'episodes.jsonl')
+    explored = exploring(episodes)
     learner = read_json(run / 'status' / 'learner_node.json')
     loop = _loop_timing(config, run if not config.is_cloned else run / 'eval')
     successes = [episode for episode in evaluated if episode['outcome'] == 'succeeded']
@@ -318,8 +319,8 @@ def write_summary(config: Config, run: Path, wall_s: float | None = None) -> Non
         'episodes': len(episodes),
         'updates': learner.get('updates', config.cloning_updates if config.is_cloned else 0),
         'wall_s': round(wall_s, 1),
-        'success_rate': success_rate(episodes, WINDOW),
-        'success_rate_by_task': {name: success_rate(own, TASK_WINDOW) for name, own in by_task(episodes).items()},
+        'success_rate': success_rate(explored, WINDOW),
+        'success_rate_by_task': {name: success_rate(own, TASK_WINDOW) for name, own in by_task(explored).items()},
         'success_rate_eval': success_rate(evaluated),
         # Where the simulation is not the judge: how often it agrees that it was one.
         'true_success_rate_eval': _true_success_rate(evaluated),
@@ -328,7 +329,7 @@ def write_summary(config: Config, run: Path, wall_s: float | None = None) -> Non
         # Of the successes; and of all, so that failing where it is difficult does not look quick.
         'mean_cycle_s': _mean([episode['steps'] * config.control_period_s for episode in successes]),
         'mean_episode_s': _mean([episode['steps'] * config.control_period_s for episode in evaluated]),
-        'steps_to_90': steps_to_90(episodes),
+        'steps_to_90': steps_to_90(explored),
         'interventions': sum(episode['interventions'] for episode in episodes),
         'dropped_steps': learner.get('counters', {}).get('dropped_steps', 0),
         'transitions_stored': learner.get('transitions', 0),

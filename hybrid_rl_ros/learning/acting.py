@@ -37,7 +37,9 @@ class PolicyActor:
 
     def __init__(self, specs: Specs, config: InferenceConfig, seed: int, deterministic: bool) -> None:
         torch.set_num_threads(1)
-        self._specs, self._config, self._deterministic = specs, config, deterministic
+        self._specs, self._config = specs, config
+        # Acts by the mode; may change between two plans.
+        self.deterministic = deterministic
         self._generator = torch.Generator().manual_seed(seed)
         self._architecture = ''
         self._shapes: dict[str, torch.Size] = {}
@@ -89,9 +91,11 @@ class PolicyActor:
         state -= 1.0
         for camera, image in buffers.images.items():
             np.copyto(image[0], observation.images[camera])
-        if not self._deterministic:
-            noise = buffers.noise if guess is None else buffers.noise[:1]
-            torch.from_numpy(noise).normal_(generator=self._generator)
+        noise = torch.from_numpy(buffers.noise if guess is None else buffers.noise[:1])
+        if self.deterministic:
+            noise.copy_(self._mode_noise[: len(noise)])
+        else:
+            noise.normal_(generator=self._generator)
         if guess is not None:
             buffers.noise[1] = guess.ravel()
         engine.run()
@@ -120,7 +124,7 @@ class PolicyActor:
 
     def _make_engine(self, policy: Policy) -> Engine:
         self.engine = make_engine(policy.network, self._specs, self._config)
-        torch.from_numpy(self.engine.buffers.noise).copy_(policy.network.mode_noise())
+        self._mode_noise = policy.network.mode_noise().detach().expand(self.engine.buffers.noise.shape).clone()
         refiner = refining(policy.network, self._specs)
         self._refiner = None if refiner is None else make_engine(refiner, self._specs, self._config)
         self._warm.reset()

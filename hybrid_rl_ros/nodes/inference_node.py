@@ -70,7 +70,7 @@ class InferenceNode(GraphNode):
         self._observations = ObservationSubscriber(self, streams, self._on_observation)
         if not self.lockstep:
             # In lock-step observations tell of a new episode; when this does is no part of what is repeated.
-            self.create_subscription(DiagnosticArray, 'episode', lambda _: self._forget(), LATCHED)
+            self.create_subscription(DiagnosticArray, 'episode', self._on_episode, LATCHED)
         self.create_subscription(DiagnosticArray, 'safety/state', self._on_safety_state, LATCHED)
 
     def _make_source(self) -> Callable[[dict[str, Any], np.ndarray, Moment], Plan]:
@@ -105,6 +105,8 @@ class InferenceNode(GraphNode):
 
     def _on_observation(self, stamp: int, messages: dict[str, Any]) -> None:
         begins = self._begins_episode(messages)
+        if begins and self.lockstep and self.role == 'train':
+            self._explore(not self.config.eval.is_due(round(self._planned_in) - 1))
         state = pick(read_named_vector(messages['state']), self._state_names).astype(np.float32)
         states = self._history.add(state, begins) if self._history else state
         self._stretch += begins
@@ -144,6 +146,15 @@ class InferenceNode(GraphNode):
         """Whether a simulation was reset since the last plan; on a real arm the topic `episode` says so."""
         before, self._planned_in = self._planned_in, read_named_vector(messages['task']).get('resets', -1.0)
         return before != self._planned_in
+
+    def _on_episode(self, message: DiagnosticArray) -> None:
+        self._forget()
+        if self.role == 'train':
+            self._explore(all(item.key != 'evaluation' for item in message.status[0].values))
+
+    def _explore(self, explore: bool) -> None:
+        if self._source == 'learner':
+            self._actor.deterministic = not explore and not self.config.evaluates_sampled
 
     def _time(self, age: int) -> None:
         now_s = time.monotonic()

@@ -158,6 +158,8 @@ class RecorderNode(GraphNode):
         }
         if 'task' in values:
             line['task'] = values['task']
+        if 'evaluation' in values:
+            line['evaluation'] = True
         if 'true_success' in values:
             line['true_success'] = values['true_success'] == '1'
         self._lines.append(line)

@@ -44,8 +44,9 @@ class RewardResetNode(GraphNode):
     episode waits until they begin it.
     `reward` carries, at every stamp: reward, terminal, truncated and succeeded of the arrival at this step, running
     (whether the action of this stamp belongs to the episode), episode and step. `episode` (latched) carries each change
-    of state with the stamp at which it began, its cause and, in a simulation that is not the judge, whether it is the
-    simulation's success too (true_success). The first reset waits until every node of the run is ready.
+    of state with the stamp at which it began, its cause and, where they apply, the task, `evaluation` (this episode is
+    one without exploring) and, in a simulation that is not the judge, whether it is the simulation's success too
+    (true_success). The first reset waits until every node of the run is ready.
     Parameter label: record what a success classifier learns from: success ends nothing and is 1 wherever it is seen.
     """
 
@@ -86,6 +87,7 @@ class RewardResetNode(GraphNode):
         stuck = self.config.episode.stuck
         self._stuck = StuckWatch(stuck.within_m, round(stuck.for_s * self.config.control_rate_hz)) if stuck else None
         self._true_success: bool | None = None
+        self._evaluates = False
         self._disputes = Disputes(self.run_dir, self.specs, self.config.reward.success_reward)
         self._ended = ''
         self._last_seen: deque[Seen] = deque(maxlen=STEADY_STEPS)
@@ -288,6 +290,7 @@ class RewardResetNode(GraphNode):
             self._stuck.reset()
         self._person.take_verdict()
         self._true_success = None
+        self._evaluates = self.role == 'train' and self.config.eval.is_due(round(self._resets_seen) - 1)
         self._ended = ''
         self._last_seen.clear()
         self._episode.start(self._tasks.time_limit_steps)
@@ -363,6 +366,8 @@ class RewardResetNode(GraphNode):
         values = {'episode': episode.number, 'steps': episode.steps, 'return': episode.return_, 'cause': cause}
         if self._tasks.graph.current:
             values['task'] = self._tasks.graph.current
+        if self._evaluates:
+            values['evaluation'] = 1
         if self._true_success is not None:
             values['true_success'] = int(self._true_success)
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_graph import CONFIG, REACH, call, hybrid_rl, overrides, wait_for
+from test_graph import CONFIG, REACH, SMALL, call, hybrid_rl, overrides, wait_for
 
 from hybrid_rl_ros.bringup import node_status
 from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.data.specs import Observation
+from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.run_folder import read_json_lines
 
 pytestmark = pytest.mark.slow
@@ -245,3 +247,23 @@ def test_what_cannot_be_judged_or_reset_is_one_line(tmp_path, settings, says):
     assert process.returncode == 2
     (line,) = [line for line in errors.splitlines() if 'error' in line]
     assert says in line
+
+
+def test_every_few_episodes_come_some_without_exploring(tmp_path):
+    """The learner hardly learns here, so that the weights at the end are those that acted all along."""
+    run = tmp_path / 'run'
+    still = 'sac.learning_rate=1e-12'
+    turns = ('eval.every_episodes=3', 'eval.each=2', 'eval.episodes=0', 'train.env_steps=120')
+    settings = overrides(*SMALL, *turns, still, 'episode.time_limit_steps=10')
+    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *settings)
+    _, errors = process.communicate(timeout=150)
+    assert process.returncode == 0, errors
+    told = [line.get('evaluation', False) for line in read_json_lines(run / 'episodes.jsonl')]
+    assert told[:10] == [False, False, False, True, True] * 2
+    policy = Policy.load(run / 'policy.safetensors')
+    with ReplayStore.open(run / 'replay', read_only=True) as store:
+        for episode in store.episodes()[2:10]:
+            rows = store.episode_rows(episode.episode)[:-1]
+            mode = np.array([policy.act(Observation(state))[0] for state in store.states(rows)])
+            off = np.abs(store.actions(rows) - mode).max() / np.ptp([policy.specs.action.low, policy.specs.action.high])
+            assert (off < 1e-4) == told[episode.episode], f'episode {episode.episode}: {off}'
