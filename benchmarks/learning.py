@@ -54,6 +54,7 @@ PLAIN = Variant()
 class Benchmark:
     """One task: its configuration, its demonstrations (0 for none), and the agents and variants to compare.
 
+    `demo_noise`: of the expert's actions, a fraction of their range.
     Behaviour cloning is compared as it is, whatever the variants, for they are the learner's. `rows` names each agent
     with its variant instead. Results go by `name`, or by `files`. `labelled`: so many episodes teach a success
     classifier first, {judge} in the settings; what has learned from it is evaluated by the simulation's own word.
@@ -66,6 +67,7 @@ class Benchmark:
     agents: tuple[str, ...] = ('sac',)
     settings: tuple[str, ...] = ()
     demos: int = 0
+    demo_noise: str = '0.1'
     variants: tuple[Variant, ...] = (PLAIN,)
     rows: tuple[tuple[str, Variant], ...] = ()
     files: str | None = None
@@ -83,7 +85,6 @@ class Benchmark:
 SAME_CLONE = {'bc': ['sac'], 'base': ['base', 'dsrl-na'], 'dsrl': ['base', 'dsrl-na']}
 # What a success classifier learns from: as many frames before success as after it, and what looks like it.
 LABELLED, LABELLED_NOISE, JUDGE = ('--set', 'episode.time_limit_steps=32'), '0.3', 'judge'
-NOISE = '0.1'  # of the expert's actions, a fraction of their range
 # 100 fresh episodes: with 50, a policy of .9 is seen as .8 or 1.0 once in twenty times.
 EVALUATED = ('eval.episodes=100',)
 LIFT_VARIANTS = (
@@ -199,8 +200,9 @@ _ALL = (
         name='push_practice',
         task='push',
         config='sim_push_practice.yaml',
-        title='push there and back for three hours without a reset, 20 demonstrations',
-        demos=20,
+        title='push there and back for three hours without a reset, 40 demonstrations',
+        demos=40,
+        demo_noise='0.2',
         rows=(('sac', Variant('reset_free')),),
         files='push',
     ),
@@ -230,7 +232,7 @@ def run_seed(benchmark: Benchmark, seed: int, only: list[str] | None) -> None:
     demos: list[str] = []
     if benchmark.demos:
         store = folder / 'demos'
-        expert = ['--expert', benchmark.task, '--noise', NOISE]
+        expert = ['--expert', benchmark.task, '--noise', benchmark.demo_noise]
         if not store.exists():
             hybrid_rl('record', *config, '--episodes', str(benchmark.demos), *expert, '--out', str(store))
         demos = ['--set', f'demos={store.relative_to(ROOT)}']

@@ -38,6 +38,7 @@ TRAY_INSIDE_M = 0.015
 TRAY_SLOPE_RAD = math.radians(35.0)
 TRAY_WIDTH_M = 0.18
 TRAY_THICK_M = 0.02
+TRAY_WALL_M = 0.25
 TRAY_FRICTION = 0.1
 TRAY_RGBA = (0.62, 0.64, 0.68, 1.0)
 
@@ -174,7 +175,10 @@ def _add_surroundings(spec: mujoco.MjSpec) -> None:
 
 
 def _add_tray(spec: mujoco.MjSpec, low_m: np.ndarray, high_m: np.ndarray) -> None:
-    """Four slopes that rise from just inside the workspace: the tool still gets behind an object at their foot."""
+    """Four slopes that rise from just inside the workspace: the tool still gets behind an object at their foot.
+
+    A wall around them keeps what was flung, as a tool flings what it presses on the edge of.
+    """
     middle, half = (low_m + high_m) / 2.0, (high_m - low_m) / 2.0 - TRAY_INSIDE_M
     for axis, sign in ((0, 1.0), (0, -1.0), (1, 1.0), (1, -1.0)):
         # A thick plate, its upper face through the foot.
@@ -199,6 +203,19 @@ def _add_tray(spec: mujoco.MjSpec, low_m: np.ndarray, high_m: np.ndarray) -> Non
             rgba=TRAY_RGBA,
             friction=[TRAY_FRICTION, 0.001, 0.0001],
             # Its friction counts, whatever lies on it.
+            priority=1,
+            **OBJECT_CONTACT,
+        )
+        wall = np.array([TRAY_THICK_M / 2.0, TRAY_THICK_M / 2.0, TRAY_WALL_M / 2.0])
+        wall[1 - axis] = half[1 - axis] + TRAY_WIDTH_M
+        at = foot + along * TRAY_WIDTH_M
+        at[2] = TRAY_WALL_M / 2.0
+        spec.worldbody.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            pos=at,
+            size=wall,
+            rgba=TRAY_RGBA,
+            friction=[TRAY_FRICTION, 0.001, 0.0001],
             priority=1,
             **OBJECT_CONTACT,
         )
