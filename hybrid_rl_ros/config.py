@@ -15,6 +15,7 @@ from hybrid_rl_ros.classifier_config import ClassifierConfig
 from hybrid_rl_ros.config_file import Section, parse_yaml, read_yaml, validate
 from hybrid_rl_ros.dsrl_config import DsrlConfig
 from hybrid_rl_ros.encoder_config import DynamoConfig, EncoderConfig
+from hybrid_rl_ros.episode_config import EpisodeConfig
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.practice_config import PracticeConfig
 from hybrid_rl_ros.reset_config import ResetConfig
@@ -91,25 +92,6 @@ class SafetyConfig(Section):
     estop_heartbeat_s: float | None = Field(
         None, gt=0, description='stop when `estop` is silent this long; null for off'
     )
-
-
-class StuckConfig(Section):
-    within_m: float = Field(0.005, gt=0, description='the tool has not gone further than this')
-    for_s: float = Field(5.0, gt=0, description='in this time')
-
-
-class EpisodeConfig(Section):
-    time_limit_steps: int = Field(100, ge=1)
-    stuck: StuckConfig | None = Field(
-        None, description='end an episode, as a time limit does, in which the tool gets nowhere; null for off'
-    )
-    most_failures_in_a_row: int | None = Field(
-        None, ge=1, description='then a person is called (reset.call), and nothing moves until ~/begin; null: never'
-    )
-    most_success_lost: float | None = Field(
-        None, gt=0, lt=1, description='as well when the last 20 episodes succeed by so much less often than the best 20'
-    )
-    observation_timeout_s: float = Field(1.0, gt=0, description='real time: abort when observations stop this long')
 
 
 class BcConfig(Section):
@@ -234,7 +216,7 @@ class Config(Section):
         named = {name for sight in self.sights for name in sight.names if not name.startswith('task.')}
         tool = {'ee.x', 'ee.y', 'ee.z'} if self.episode.stuck or self.reset.routine else set()
         gripper = {'gripper.opening'} if self.reset.routine and self.action.gripper else set()
-        return sorted(named | tool | gripper | set(self.practice.numbers))
+        return sorted(named | tool | gripper | {*self.practice.numbers, *self.episode.watched_numbers})
 
     @property
     def resets_scene(self) -> bool:

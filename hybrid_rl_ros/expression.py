@@ -78,3 +78,11 @@ class _WholeNames(ast.NodeTransformer):
         if not isinstance(inner, ast.Name):
             raise ValueError(f'{ast.unparse(node)} is not the name of a number')
         return ast.copy_location(ast.Name(id=f'{inner.id}.{node.attr}', ctx=ast.Load()), node)
+
+
+def checked_expression(text: str) -> str:
+    """`text`, for a section's validator: raises ValueError for what is no expression."""
+    try:
+        return Expression(text).text
+    except UserError as error:
+        raise ValueError(str(error)) from None

@@ -8,8 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hybrid_rl_ros.config_file import Section
-from hybrid_rl_ros.errors import UserError
-from hybrid_rl_ros.expression import Expression
+from hybrid_rl_ros.expression import Expression, checked_expression
 
 KINDS = ('simulation', 'when', 'classifier', 'source', 'all_of', 'any_of', 'weighted', 'stages')
 EXACT = ('simulation', 'all_of', 'any_of', 'weighted', 'stages')
@@ -71,10 +70,7 @@ class SightConfig(Section):
     @field_validator('when', 'gate')
     @classmethod
     def _is_an_expression(cls, text: str | None) -> str | None:
-        try:
-            return text if text is None else Expression(text).text
-        except UserError as error:
-            raise ValueError(str(error)) from None
+        return None if text is None else checked_expression(text)
 
     @model_validator(mode='after')
     def _is_one_thing(self) -> SightConfig:

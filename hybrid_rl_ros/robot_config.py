@@ -106,6 +106,9 @@ class RobotConfig(Section):
     wrench_topic: str | None = None
     wrench_frame: str | None = Field(None, description='whose axes the wrench is along; null: as its messages say')
     wrench_sign: Literal[1, -1] = Field(1, description='1: what the surroundings do to the tool; -1: the reverse')
+    temperature_topics: dict[str, str] = Field(
+        {}, description='sensor_msgs/Temperature by name; episode.pause_when reads them as temperature.<name>, in C'
+    )
     command: CommandConfig
     gripper: GripperConfig = GripperConfig()
     limits: LimitsConfig

@@ -16,16 +16,21 @@ from hybrid_rl_ros.robot_config import RobotConfig
 
 MAX_FORCE_N = 50.0
 MAX_TORQUE_NM = 5.0
+HOTTEST_C = 100.0
 AXES = 'xyz'
 
 
 def arm_specs(config: Config, robot: RobotConfig, kinematics: ArmKinematics) -> Specs:
     """The specs of `config` on `robot`. Raises UserError for a state name that nothing provides."""
     # What only the critics see comes last; learning/networks/value.py relies on it.
-    names = [*config.observation.state, *config.observation.critic_only]
-    state = tuple(_state_dimension(name, config, robot, kinematics) for name in names)
-    for name in sorted({name for sight in config.sights for name in sight.names}):
-        _state_dimension(name, config, robot, kinematics, 'reward')
+    seen = [*config.observation.state, *config.observation.critic_only]
+    state = tuple(_state_dimension(name, config, robot, kinematics) for name in seen)
+    for key, names in (
+        ('reward', {n for sight in config.sights for n in sight.names}),
+        ('episode', config.episode.watched_numbers),
+    ):
+        for name in sorted(names):
+            _state_dimension(name, config, robot, kinematics, key)
     actions = action_dimensions(robot, config.action, kinematics)
     workspace_m = np.array(robot.limits.workspace_low_m), np.array(robot.limits.workspace_high_m)
     require_possible(config.reset.routine, [action.name for action in actions], workspace_m)
@@ -63,10 +68,17 @@ def _state_dimension(
             raise UserError(f'{key}: {name!r} needs a wrench_topic, which robot {robot.name} has not')
         limit, unit = (MAX_FORCE_N, 'N') if part[0] == 'f' else (MAX_TORQUE_NM, 'Nm')
         return Dimension(name=name, unit=unit, low=-limit, high=limit)
+    if source == 'temperature':
+        if part not in robot.temperature_topics:
+            there = ', '.join(robot.temperature_topics) or 'none'
+            raise UserError(f'{key}: {name!r} needs temperature_topics.{part}, robot {robot.name} has {there}')
+        if config.clock == 'lockstep':
+            raise UserError(f'{key}: {name!r} comes by a clock of its own; use clock: realtime')
+        return Dimension(name=name, unit='C', low=0.0, high=HOTTEST_C)
     if name in config.practice.numbers:
         return Dimension(name=name, unit='1', low=0.0, high=1.0)
     if name.startswith('task.') and config.sim is None:
-        critic_only = key != 'reward' and name in config.observation.critic_only
+        critic_only = key == 'observation.state' and name in config.observation.critic_only
         mend = '; a trained policy does without: set observation.critic_only=[]' if critic_only else ''
         key = 'observation.critic_only' if critic_only else key
         raise UserError(f'{key}: {name!r} is known to a simulation only, and sim is null{mend}')
@@ -83,5 +95,5 @@ def _state_dimension(
         return Dimension(name=name, unit='1', low=-1.0, high=1.0)
     raise UserError(
         f'{key}: {name!r} is not known; expected <joint>.position, <joint>.velocity, '
-        'ee.x|y|z|vx|vy|vz|yaw, gripper.opening, wrench.fx..tz, practice.<task> or task.<name>'
+        'ee.x|y|z|vx|vy|vz|yaw, gripper.opening, wrench.fx..tz, temperature.<name>, practice.<task> or task.<name>'
     )

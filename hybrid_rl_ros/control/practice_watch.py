@@ -1,43 +1,81 @@
-"""Whether practice still gets anywhere."""
+"""Whether practice still gets anywhere, and does the arm no harm."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Mapping
+
+from hybrid_rl_ros.episode_config import EpisodeConfig
+from hybrid_rl_ros.expression import Expression
 
 WINDOW = 20
+STEADY_STEPS = 3
+FORCE = ('wrench.fx', 'wrench.fy', 'wrench.fz')
 
 
 class PracticeWatch:
-    """Tells when a person should look: after too many failures in a row, or when success that was there is lost.
+    """Tells when a person should look: what `step` and `ended` return is why, or ''. Then it begins anew.
 
-    `most_success_lost`: how far the success rate of the last 20 episodes may be below the best of any 20 before.
+    most_failures_in_a_row; most_success_lost: how far the success rate of the last 20 episodes may be below the best
+    of any 20 before; most_force_risen_n: how far the mean force of the last 20 may be above that of the first 20;
+    pause_when: what must not hold for three steps in a row.
     """
 
-    def __init__(self, most_failures_in_a_row: int | None, most_success_lost: float | None) -> None:
-        self._most_failures, self._most_lost = most_failures_in_a_row, most_success_lost
+    def __init__(self, config: EpisodeConfig) -> None:
+        self._config = config
+        self._pause = Expression(config.pause_when) if config.pause_when else None
         self._begin()
 
     def _begin(self) -> None:
         self._failures = 0
         self._best = 0.0
         self._recent: deque[bool] = deque(maxlen=WINDOW)
+        self._steady = 0
+        self._force_n: list[float] = []
+        self._first_n: list[float] = []
+        self._last_n: deque[float] = deque(maxlen=WINDOW)
+
+    def step(self, numbers: Mapping[str, float]) -> str:
+        """Take one step's numbers. Raises KeyError for one that they lack."""
+        if self._config.most_force_risen_n is not None:
+            self._force_n.append(math.hypot(*(numbers[name] for name in FORCE)))
+        if self._pause is None:
+            return ''
+        self._steady = self._steady + 1 if self._pause.holds(numbers) else 0
+        if self._steady < STEADY_STEPS:
+            return ''
+        self._steady = 0
+        stands = ', '.join(f'{name} is {numbers[name]:.3g}' for name in sorted(self._pause.names))
+        return f'{self._pause.text}: {stands}'
 
     def ended(self, succeeded: bool) -> str:
-        """Take the outcome of one more episode; why a person should look, or ''. Then it begins anew."""
+        """Take the outcome of one more episode."""
         self._failures = 0 if succeeded else self._failures + 1
         self._recent.append(succeeded)
+        if self._force_n:
+            mean_n = math.fsum(self._force_n) / len(self._force_n)
+            if len(self._first_n) < WINDOW:
+                self._first_n.append(mean_n)
+            self._last_n.append(mean_n)
+            self._force_n = []
         why = self._why()
         if why:
             self._begin()
         return why
 
     def _why(self) -> str:
-        if self._most_failures is not None and self._failures >= self._most_failures:
+        config = self._config
+        if config.most_failures_in_a_row is not None and self._failures >= config.most_failures_in_a_row:
             return f'{self._failures} episodes in a row without success'
         if len(self._recent) < WINDOW:
             return ''
         rate = sum(self._recent) / WINDOW
         self._best = max(self._best, rate)
-        if self._most_lost is not None and self._best - rate > self._most_lost + 1e-9:
+        if config.most_success_lost is not None and self._best - rate > config.most_success_lost + 1e-9:
             return f'success fell from {self._best:.2f} to {rate:.2f} of {WINDOW} episodes'
+        if config.most_force_risen_n is not None:
+            first, last = math.fsum(self._first_n) / WINDOW, math.fsum(self._last_n) / WINDOW
+            if last - first > config.most_force_risen_n:
+                return f'the mean force rose from {first:.1f} to {last:.1f} N'
         return ''

@@ -27,6 +27,7 @@ from hybrid_rl_ros.ros.messages import (
 )
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import BURST, SENSOR, STEP
+from hybrid_rl_ros.ros.temperatures import Temperatures
 
 MIN_REPEATS = 5
 STEP_CONSUMERS = ('inference_node', 'learner_node', 'recorder_node', 'bag_node')
@@ -79,6 +80,7 @@ class ObservationNode(GraphNode):
         for stream, (message, topic) in self._topics.items():
             qos = STEP if self.lockstep else BURST if stream == 'joints' else SENSOR
             self.create_subscription(message, topic, lambda m, s=stream: self._on_message(s, m), qos)
+        self._temperatures = Temperatures(self, self.robot.temperature_topics, self._names())
         if self._practice:
             self.create_subscription(JointState, 'practice', self._on_practice, STEP)
         self._started = time.monotonic()
@@ -166,6 +168,8 @@ class ObservationNode(GraphNode):
             return f'waiting for {silent[0]}'
         if self._arm is not None and self._arm.missing:
             return f'waiting for joint {self._arm.missing[0]}'
+        if late := self._temperatures.late():
+            return f'waiting for {late}'
         if self._frozen:
             return f'{min(self._frozen)}/image_raw repeats one picture'
         stamps = {topic: stamp_ns(self._newest[stream].header.stamp) for stream, (_, topic) in self._topics.items()}
@@ -185,6 +189,7 @@ class ObservationNode(GraphNode):
         task = read_named_vector(messages['task']) if 'task' in messages else {}
         named = {f'task.{name}': value for name, value in task.items()}
         named.update(messages.get('practice', self._practice))
+        named.update(self._temperatures.numbers)
         if self._arm is not None:
             named.update(self._arm.numbers())
         if 'wrench' in messages:
@@ -195,7 +200,8 @@ class ObservationNode(GraphNode):
             state = {name: named[name] for name in self.specs.observation.state.names}
             judged = {name: named[name] for name in self._judged}
         except KeyError as missing:
-            what = 'observation.state' if missing.args[0] in self.specs.observation.state.names else 'reward'
+            seen = missing.args[0] in self.specs.observation.state.names
+            what = 'observation.state' if seen else 'reward or episode'
             raise UserError(f'observation_node: {what} names {missing}, which no stream carries') from None
         if not all(math.isfinite(value) for value in state.values()):
             self._refuse_infinite(state)

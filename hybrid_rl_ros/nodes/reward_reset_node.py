@@ -73,8 +73,7 @@ class RewardResetNode(GraphNode):
         self._resetting = False
         self._needs_person = ''
         self._caller = PersonCaller(self.config.reset.call)
-        watched = self.config.episode
-        self._practice = PracticeWatch(watched.most_failures_in_a_row, watched.most_success_lost)
+        self._practice = PracticeWatch(self.config.episode)
         self._person = EpisodeServices(
             self, self._cannot_begin, lambda: self._episode.running, self._discard, self._dispute
         )
@@ -262,7 +261,7 @@ class RewardResetNode(GraphNode):
             else:
                 self._publish_reward(stamp, 0.0)
         except KeyError as missing:
-            raise UserError(f'reward_reset_node: reward names {missing}, which no stream carries') from None
+            raise UserError(f'reward_reset_node: reward or episode names {missing}, which no stream carries') from None
         self._tell_reset(stamp, action)
         if numbers := self._tasks.graph.numbers:
             self._next_task.publish(write_named_vector(numbers, stamp))
@@ -319,15 +318,17 @@ class RewardResetNode(GraphNode):
         self._last_seen.append(seen)
         if verdict.disputed and self._tasks.sees:
             self.status.count('disputed_frames', self._disputes.keep([seen], verdict.succeeded))
-        self._episode.arrive(verdict.reward, verdict.succeeded, verdict.failed, verdict.truncated or stuck)
+        worry = self._practice.step(seen.numbers) if self.role == 'train' else ''
+        by_clock = worry or ('stuck' if stuck else verdict.by if verdict.truncated else '')
+        self._episode.arrive(verdict.reward, verdict.succeeded, verdict.failed, bool(by_clock))
         if self._episode.running:
             self._publish_reward(stamp, verdict.reward)
             return
         self._ended = '' if verdict.by == 'a person' else self._episode.state
-        by_clock = 'stuck' if stuck else verdict.by if verdict.truncated else 'time limit'
-        self._publish_state(stamp, by_clock if self._episode.truncated else verdict.by)
+        self._publish_state(stamp, (by_clock or 'time limit') if self._episode.truncated else verdict.by)
         succeeded = self._episode.state == 'succeeded'
-        worry = self._practice.ended(succeeded) if self.role == 'train' else ''
+        if self.role == 'train':
+            worry = self._practice.ended(succeeded) or worry
         self._tasks.graph.ended(succeeded)
         if not self._autonomous and not worry:
             self._publish_reward_after(self._ask_for_reset(), stamp, verdict.reward)

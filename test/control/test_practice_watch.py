@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hybrid_rl_ros.control.practice_watch import PracticeWatch
+from hybrid_rl_ros.episode_config import EpisodeConfig
+
+
+def watch_of(**limits) -> PracticeWatch:
+    return PracticeWatch(EpisodeConfig(**limits))
 
 
 def reasons(watch: PracticeWatch, outcomes: str) -> list[str]:
@@ -10,22 +17,52 @@ def reasons(watch: PracticeWatch, outcomes: str) -> list[str]:
 
 
 def test_without_limits_nothing_is_ever_said():
-    assert not any(reasons(PracticeWatch(None, None), '-' * 100))
+    assert not any(reasons(watch_of(), '-' * 100))
 
 
 def test_failures_in_a_row_are_counted_anew_after_a_success_and_after_a_call():
-    watch = PracticeWatch(3, None)
+    watch = watch_of(most_failures_in_a_row=3)
     said = reasons(watch, '--+--+---')
     assert said == [''] * 8 + ['3 episodes in a row without success']
     assert reasons(watch, '--') == ['', '']
 
 
 def test_success_that_was_there_and_is_lost_is_told():
-    watch = PracticeWatch(None, 0.5)
+    watch = watch_of(most_success_lost=0.5)
     said = reasons(watch, '+' * 20 + '-' * 11)
     assert said == [''] * 30 + ['success fell from 1.00 to 0.45 of 20 episodes']
     assert not any(reasons(watch, '-' * 100)), 'it is compared with what it is from now on'
 
 
 def test_a_learner_that_has_not_begun_to_succeed_has_lost_nothing():
-    assert not any(reasons(PracticeWatch(None, 0.3), '-' * 60 + '-+' * 30))
+    assert not any(reasons(watch_of(most_success_lost=0.3), '-' * 60 + '-+' * 30))
+
+
+def test_what_must_not_be_so_for_three_steps_is_told_with_its_numbers():
+    watch = watch_of(pause_when='temperature.elbow > 65 or wrench.fz < -40')
+    steps = [(66, 0), (66, 0), (64, 0), (66, 0), (66, 0), (66, 0), (66, 0)]
+    said = [watch.step({'temperature.elbow': heat, 'wrench.fz': force}) for heat, force in steps]
+    assert said == [''] * 5 + ['temperature.elbow > 65 or wrench.fz < -40: temperature.elbow is 66, wrench.fz is 0', '']
+
+
+def episodes_with_force(watch: PracticeWatch, *forces_n: float) -> list[str]:
+    said = []
+    for force in forces_n:
+        for _ in range(4):
+            assert watch.step({'wrench.fx': 0.6 * force, 'wrench.fy': 0.0, 'wrench.fz': -0.8 * force}) == ''
+        said.append(watch.ended(True))
+    return said
+
+
+def test_a_mean_force_that_has_risen_is_told():
+    watch = watch_of(most_force_risen_n=2.1)
+    # From 3 N to 7 N: with eleven of the last twenty it is 2.2 N more.
+    said = episodes_with_force(watch, *[3.0] * 20, *[7.0] * 11)
+    assert said == [''] * 30 + ['the mean force rose from 3.0 to 5.2 N']
+    assert not any(episodes_with_force(watch, *[7.0] * 60)), 'it is compared with what it is from now on'
+
+
+@pytest.mark.parametrize('text', ['temperature.elbow', 'temperature.elbow >', 'open("x") > 1'])
+def test_what_is_no_condition_is_refused(text):
+    with pytest.raises(ValueError, match='expression|condition'):
+        watch_of(pause_when=text)

@@ -21,10 +21,12 @@ from hybrid_rl_ros.run_folder import read_json_lines
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(0)]
 
-RATE_HZ = 10.0
+# Few steps an hour: what is looked at is what goes wrong between them.
+RATE_HZ = 2.0
 STEPS = round(float(os.environ.get('HYBRID_RL_SIMULATED_HOURS', '0.1')) * 3600 * RATE_HZ)
-STEPS_BETWEEN_FAULTS = 300
+STEPS_BETWEEN_FAULTS = 300  # two and a half minutes
 SETTINGS = [
+    f'control_rate_hz={RATE_HZ}',
     f'train.env_steps={STEPS}',
     'train.warm_up_steps=100000000',
     'eval.episodes=0',
