@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hybrid_rl_ros.control.homing import homing_action
+from hybrid_rl_ros.control.homing import INWARD_M, homing_action
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.reset_config import WaypointConfig
 
@@ -97,7 +97,10 @@ class ResetRoutine:
         assert waypoint.move is not None
         if self._goal is None:
             reach = np.array(waypoint.randomise_m)
-            there = [now if place is None else place for place, now in zip(waypoint.move, tool)]
+            low, high = self._workspace_m
+            # Along the very edge of the workspace the gate lets nothing go: the tool comes in by so much meanwhile.
+            stays = np.clip(tool, low + INWARD_M, high - INWARD_M)
+            there = [now if place is None else place for place, now in zip(waypoint.move, stays)]
             self._goal = np.clip(np.array(there) + self._rng.uniform(-reach, reach), *self._workspace_m)
         return homing_action(tool, self._goal, self._max_step_m, *self._workspace_m)
 

@@ -57,6 +57,12 @@ def test_null_leaves_an_axis_as_it_is():
     assert arm.tool[2] == pytest.approx(0.2, abs=0.011)
 
 
+def test_from_the_edge_of_the_workspace_the_tool_comes_in_on_its_way():
+    arm, routine = Arm([0.6, 0.25, 0.1]), routine_of({'move': [None, None, 0.2]})
+    arm.follow(routine)
+    assert np.linalg.norm(arm.tool - [0.58, 0.23, 0.2]) < 0.011
+
+
 def test_a_randomised_waypoint_is_another_each_time_and_never_further_than_said():
     routine, ends = routine_of({'move': [0.45, 0.0, 0.2], 'randomise_m': [0.1, 0.2, 0.0]}), []
     for _ in range(30):
