@@ -27,6 +27,7 @@ from hybrid_rl_ros.data.specs import Specs, require_same_specs
 from hybrid_rl_ros.display import display
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.process_environment import node_environment
+from hybrid_rl_ros.rewards.presence import require_sights
 from hybrid_rl_ros.run_folder import by_task, exploring, read_json, read_json_lines, success_rate
 
 WINDOW = 20
@@ -60,6 +61,7 @@ def begin_training(
     config, run = _begin(config_path, overrides, run, resume)
     specs = resolve_specs(config)
     require_teleop_fits(config, specs)
+    require_sights(config.sights)
     _check_demos(config, specs)
     prepare_run(run, config, specs)
     return config, run, specs
@@ -86,6 +88,7 @@ def begin_evaluation(run: Path, overrides: list[str], best: bool = False) -> tup
     if not (run / 'config.yaml').exists():
         raise UserError(f'{run}: no run here (no config.yaml)')
     config = load_config(run / 'config.yaml', overrides)
+    require_sights(config.sights)
     return config, _prepare_evaluation(config, resolve_specs(config), run, best)
 
 
@@ -136,6 +139,7 @@ def finish_recording(work: Path, out: Path, keep: str) -> None:
 def begin_recording(config_path: Path, overrides: list[str], out: Path, expert: str | None) -> tuple[Config, Path]:
     """A recording's configuration, checked, and the folder to record in. Raises UserError."""
     config = load_config(config_path, overrides)
+    require_sights(config.sights)
     if expert is None:
         require_teleop_fits(config, resolve_specs(config))
     elif config.sim is None:

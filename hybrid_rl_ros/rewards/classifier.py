@@ -17,10 +17,8 @@ from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.checkpoint import load_tensors, save_tensors
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.policies.shape import PolicyShape
+from hybrid_rl_ros.rewards.presence import CLASSIFIER_FILE, CLASSIFIER_MEND, require_classifier
 from hybrid_rl_ros.rewards.success_gate import SuccessGate
-
-FILE = 'classifier.safetensors'
-MEND = 'make one with hybrid-rl pretrain --what classifier'
 
 
 class ClassifierHead(Section):
@@ -72,17 +70,16 @@ class SuccessClassifier(nn.Module):
     def save(self, folder: Path) -> Path:
         head = ClassifierHead(images=self.images, shape=self.shape, threshold=self.threshold, gate=self.gate)
         folder.mkdir(parents=True, exist_ok=True)
-        save_tensors(folder / FILE, self.state_dict(), head.model_dump(mode='json'))
-        return folder / FILE
+        save_tensors(folder / CLASSIFIER_FILE, self.state_dict(), head.model_dump(mode='json'))
+        return folder / CLASSIFIER_FILE
 
     @classmethod
     def load(cls, folder: Path, specs: Specs) -> SuccessClassifier:
         """Ready to judge observations of `specs`. Raises UserError for a bad file, or one of other observations."""
         where = f'reward classifier {folder}'
-        if not (folder / FILE).is_file():
-            raise UserError(f'{where}: no {FILE} here; {MEND}')
+        require_classifier(folder)
         try:
-            tensors, head = load_tensors(folder / FILE, MEND)
+            tensors, head = load_tensors(folder / CLASSIFIER_FILE, CLASSIFIER_MEND)
         except UserError as error:
             raise UserError(f'{where}: {" ".join(str(error).split())}') from None
         classifier = _built(tensors, head, where)
@@ -99,9 +96,9 @@ def _built(tensors: dict[str, Tensor], head: dict[str, Any], where: str) -> Succ
         # Cloned into aligned memory: a matrix product may round differently from one alignment to another.
         classifier.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
     except (ValidationError, ValueError, RuntimeError):
-        raise UserError(f'{where}: {FILE} is not a success classifier; {MEND}') from None
+        raise UserError(f'{where}: {CLASSIFIER_FILE} is not a success classifier; {CLASSIFIER_MEND}') from None
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
-        raise UserError(f'{where}: {FILE} has weights that are not finite; {MEND}')
+        raise UserError(f'{where}: {CLASSIFIER_FILE} has weights that are not finite; {CLASSIFIER_MEND}')
     classifier.threshold, classifier.gate = known.threshold, known.gate
     return classifier.requires_grad_(False).eval()
 

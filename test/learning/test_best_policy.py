@@ -18,15 +18,23 @@ def kept(run: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
 
 
-def test_of_policies_that_do_equally_well_the_later_is_kept_and_a_worse_one_is_not(tmp_path):
+def test_the_best_is_kept_and_a_worse_one_is_not(tmp_path):
     best = BestPolicy(tmp_path)
     practise(best, '+' * 19, b'early')
     assert kept(tmp_path) is None, 'fewer than 20 episodes say little'
     practise(best, '+++', b'good')
-    assert kept(tmp_path) == b'good2'
+    assert kept(tmp_path) == b'good0'
     practise(best, '--', b'worse')
-    assert kept(tmp_path) == b'good2'
-    assert json.loads((tmp_path / 'best_policy.json').read_text()) == {'env_steps': 2, 'success': 1.0, 'episodes': 20}
+    assert kept(tmp_path) == b'good0'
+    assert json.loads((tmp_path / 'best_policy.json').read_text()) == {'env_steps': 0, 'success': 1.0, 'episodes': 20}
+
+
+def test_of_equally_good_ones_one_in_twenty_episodes_is_written(tmp_path):
+    best = BestPolicy(tmp_path)
+    practise(best, '+' * 39, b'good')
+    assert kept(tmp_path) == b'good19'
+    practise(best, '+', b'later')
+    assert kept(tmp_path) == b'later0'
 
 
 def test_nothing_is_kept_that_never_succeeded_or_was_not_published(tmp_path):

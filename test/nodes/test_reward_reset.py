@@ -234,7 +234,7 @@ def test_a_tool_that_gets_nowhere_ends_the_episode_as_a_time_limit_does(tmp_path
         (['reward.success={when: "eee.z > 0"}'], "reward: 'eee.z' is not known"),
         (['reward.success={when: "task.cub.z > 0"}'], "reward names 'task.cub.z', which no stream carries"),
         (['reward.success={classifier: nowhere}'], 'reward classifier nowhere: no classifier.safetensors here'),
-        (['reward.success={source: "no_such:Thing"}'], 'reward source no_such:Thing: No module'),
+        (['reward.success={source: "no_such:Thing"}'], "reward source no_such:Thing: no module 'no_such'"),
         (['sim.reset=none'], 'sim.reset: none leaves the scene to the arm'),
         (['action.frame=tool', reset(routine=[{'move': [0.45, 0.0, 0.2]}])], 'it needs action.frame: base'),
         (['reward.success={when: "task.cube.z"}'], 'is no condition'),

@@ -22,8 +22,9 @@ from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.checkpoint import save_tensors
 from hybrid_rl_ros.learning.networks.resnet import ChannelAffine, ResNet
 from hybrid_rl_ros.learning.policies.shape import PolicyShape
-from hybrid_rl_ros.rewards.classifier import FILE, SuccessClassifier
+from hybrid_rl_ros.rewards.classifier import SuccessClassifier
 from hybrid_rl_ros.rewards.classifier_training import train_classifier
+from hybrid_rl_ros.rewards.presence import CLASSIFIER_FILE
 from hybrid_rl_ros.rewards.pretrain_classifier import pretrain_classifier, report_lines
 from hybrid_rl_ros.rewards.success_gate import SuccessGate
 
@@ -196,20 +197,22 @@ def test_observations_that_do_not_fit_are_named(tmp_path, specs, complaint):
 
 
 def test_a_file_that_is_missing_or_of_something_else_is_named(tmp_path):
-    with pytest.raises(UserError, match=f'^reward classifier {tmp_path}: no {FILE} here; make one with hybrid-rl pre'):
+    with pytest.raises(
+        UserError, match=f'^reward classifier {tmp_path}: no {CLASSIFIER_FILE} here; make one with hybrid-rl pre'
+    ):
         SuccessClassifier.load(tmp_path, SPECS)
     for data in (b'', b'\x80\x04not it', untrained().save(tmp_path).read_bytes()[:-9]):
-        (tmp_path / FILE).write_bytes(data)
+        (tmp_path / CLASSIFIER_FILE).write_bytes(data)
         with pytest.raises(UserError, match=f'^reward classifier {tmp_path}: [^\n]*not a whole checkpoint[^\n]*$'):
             SuccessClassifier.load(tmp_path, SPECS)
 
 
 def test_weights_of_other_networks_and_weights_gone_bad_are_refused(tmp_path):
-    save_file({'conv1.weight': torch.zeros(1)}, tmp_path / FILE)
+    save_file({'conv1.weight': torch.zeros(1)}, tmp_path / CLASSIFIER_FILE)
     with pytest.raises(UserError, match='not a whole checkpoint'):
         SuccessClassifier.load(tmp_path, SPECS)
-    save_tensors(tmp_path / FILE, {'weight': torch.zeros(1)}, {'kind': 'gaussian'})
-    with pytest.raises(UserError, match=f'{FILE} is not a success classifier; make one'):
+    save_tensors(tmp_path / CLASSIFIER_FILE, {'weight': torch.zeros(1)}, {'kind': 'gaussian'})
+    with pytest.raises(UserError, match=f'{CLASSIFIER_FILE} is not a success classifier; make one'):
         SuccessClassifier.load(tmp_path, SPECS)
     classifier = untrained()
     torch.nn.init.constant_(classifier.head[-1].bias, float('nan'))

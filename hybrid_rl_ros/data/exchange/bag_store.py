@@ -78,7 +78,8 @@ class _Recording:
             self._publish_episode(step, 'running')
         self._publish(step.stamp_ns, step, acted=not step.ends_episode, arrived=True)
         if step.ends_episode:
-            self._publish_episode(step, 'succeeded' if step.reward > 0 else 'failed' if step.terminal else 'timed_out')
+            ended = ('succeeded' if step.reward > 0 else 'failed') if step.terminal else 'timed_out'
+            self._publish_episode(step, ended)
         self._last, self._new_segment = step, False
         self._step += 1
 
