@@ -232,7 +232,7 @@ def test_a_tool_that_gets_nowhere_ends_the_episode_as_a_time_limit_does(tmp_path
     ('settings', 'says'),
     [
         (['reward.success={when: "eee.z > 0"}'], "reward: 'eee.z' is not known"),
-        (['reward.success={when: "task.cub.z > 0"}'], "reward names 'task.cub.z', which no stream carries"),
+        (['reward.success={when: "task.cub.z > 0"}'], "names 'task.cub.z', which no stream carries"),
         (['reward.success={classifier: nowhere}'], 'reward classifier nowhere: no classifier.safetensors here'),
         (['reward.success={source: "no_such:Thing"}'], "reward source no_such:Thing: no module 'no_such'"),
         (['sim.reset=none'], 'sim.reset: none leaves the scene to the arm'),
