@@ -93,11 +93,13 @@ class ActionSpace:
 class ToolDelta(ActionSpace):
     """`ee_delta`: small translations, and rotations if asked for, of the tool along the base's or the tool's axes.
 
-    Without rotations the tool keeps the orientation that it had at `sync`.
+    Without rotations the tool keeps the orientation that it had at `sync`. The elbow of a redundant arm stays near where
+    it is at home.
     """
 
     def __init__(self, kinematics: ArmKinematics, robot: RobotConfig, action: ActionConfig, period_s: float) -> None:
         super().__init__(kinematics, robot, action, period_s)
+        self._rest_rad = np.array(robot.home_rad)
         self._box_low, self._box_high = np.array(robot.limits.workspace_low_m), np.array(robot.limits.workspace_high_m)
         self._pose = kinematics.tool_pose(self._joints)
 
@@ -114,7 +116,8 @@ class ToolDelta(ActionSpace):
         # A goal outside the box may stay where it is or come back, never go further out.
         low, high = np.minimum(self._box_low, start.translation), np.maximum(self._box_high, start.translation)
         goal = np.clip(start.translation + delta, low, high)
-        return self._kinematics.solve(self._joints, pinocchio.SE3(pinocchio.exp3(turn) @ start.rotation, goal))
+        pose = pinocchio.SE3(pinocchio.exp3(turn) @ start.rotation, goal)
+        return self._kinematics.solve(self._joints, pose, self._rest_rad)
 
     def _arrived(self) -> None:
         reached = self._kinematics.tool_pose(self._joints)

@@ -11,6 +11,9 @@ from hybrid_rl_ros.robot_config import RobotConfig, urdf_path
 DAMPING = 1e-4
 IK_TOLERANCE = 1e-5
 IK_ITERATIONS = 50
+# Of a redundant arm's way back to its resting posture, in one control step: this share, and no more than that.
+REST_SHARE = 0.2
+REST_STEP_RAD = 0.02
 
 
 class ArmKinematics:
@@ -76,12 +79,16 @@ class ArmKinematics:
         )
         return jacobian @ joints_rad_s[self._to_model]
 
-    def solve(self, start_rad: np.ndarray, target: pinocchio.SE3) -> np.ndarray:
+    def solve(self, start_rad: np.ndarray, target: pinocchio.SE3, rest_rad: np.ndarray | None = None) -> np.ndarray:
         """Joints (J,) that bring the tool to `target` (or as near as the limits allow), starting from `start_rad`.
 
-        Damped least squares on the 6-D pose error (Levenberg-Marquardt form), clipped to the joint limits.
+        Damped least squares on the 6-D pose error (Levenberg-Marquardt form), clipped to the joint limits. What a
+        redundant arm is free to do beside that brings it a little nearer to `rest_rad`: left to itself its elbow
+        wanders, and after hours stands anywhere.
         """
         q = start_rad[self._to_model].copy()
+        if rest_rad is not None:
+            q = self._nearer(q, rest_rad[self._to_model])
         lower, upper = self._model.lowerPositionLimit, self._model.upperPositionLimit
         for _ in range(IK_ITERATIONS):
             pinocchio.framesForwardKinematics(self._model, self._data, q)
@@ -96,6 +103,14 @@ class ArmKinematics:
                 step = _damped_step(np.where(stuck, 0.0, jacobian), error)
             q = np.clip(q + step, lower, upper)
         return q[self._from_model]
+
+    def _nearer(self, q: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        """A short way from `q` to `rest`, in the model's order, that leaves the tool where it is."""
+        jacobian = pinocchio.computeFrameJacobian(self._model, self._data, q, self._frame, pinocchio.LOCAL)
+        free = np.linalg.svd(jacobian)[2][len(jacobian) :]
+        way = free.T @ (free @ (rest - q))
+        length = float(np.linalg.norm(way))
+        return q + way * min(REST_SHARE, REST_STEP_RAD / length) if length > 0.0 else q
 
 
 def _damped_step(jacobian: np.ndarray, error: np.ndarray) -> np.ndarray:

@@ -50,6 +50,19 @@ def test_the_tool_never_leaves_the_workspace_whatever_is_asked(controller):
         assert (tool(measured) <= np.array(ROBOT.limits.workspace_high_m) + 1e-4).all()
 
 
+def test_the_elbow_of_a_redundant_arm_stays_where_it_was_for_hours(controller):
+    rng = np.random.default_rng(3)
+    measured = HOME
+    for _ in range(5000):
+        way = rng.uniform(-0.025, 0.025, 3) + 0.1 * (
+            rng.uniform(ROBOT.limits.workspace_low_m, ROBOT.limits.workspace_high_m) - tool(measured)
+        )
+        measured = controller.step(np.append(way, 0.0), measured).arm_rad
+    for _ in range(60):
+        measured = controller.step(np.append(tool(HOME) - tool(measured), 0.0), measured).arm_rad
+    assert np.abs(measured - HOME).max() < 0.05
+
+
 def test_no_joint_moves_faster_than_its_limit(controller):
     rng = np.random.default_rng(1)
     measured = HOME
