@@ -54,7 +54,8 @@ PLAIN = Variant()
 class Benchmark:
     """One task: its configuration, its demonstrations (0 for none), and the agents and variants to compare.
 
-    `demo_noise`: of the expert's actions, a fraction of their range.
+    `demo_noise`: of the expert's actions, a fraction of their range. `also_shown`: settings of three more demonstrations
+    each.
     Behaviour cloning is compared as it is, whatever the variants, for they are the learner's. `rows` names each agent
     with its variant instead. Results go by `name`, or by `files`. `labelled`: so many episodes teach a success
     classifier first, {judge} in the settings; what has learned from it is evaluated by the simulation's own word.
@@ -68,6 +69,7 @@ class Benchmark:
     settings: tuple[str, ...] = ()
     demos: int = 0
     demo_noise: str = '0.1'
+    also_shown: tuple[str, ...] = ()
     variants: tuple[Variant, ...] = (PLAIN,)
     rows: tuple[tuple[str, Variant], ...] = ()
     files: str | None = None
@@ -105,6 +107,21 @@ STEERED = (
     ('dsrl', Variant('sac', ('dsrl.variant=sac',))),
     ('dsrl', Variant('frozen', ('train.warm_up_steps=1000000', 'eval.episodes=0'))),
     ('sac', Variant('equal_episodes', ('sac.critics=4', 'sac.critic_subset=4'))),
+)
+
+
+EDGES_OF_THE_TRAY = tuple(
+    f'sim={{reset: teleport, tray: true, placed: {{goal: [0.45, 0.12], cube: [{x}, {y}]}}}}'
+    for x, y in (
+        (0.53, 0.18),
+        (0.37, 0.18),
+        (0.53, -0.18),
+        (0.37, -0.18),
+        (0.53, 0),
+        (0.37, 0),
+        (0.45, -0.18),
+        (0.36, 0.12),
+    )
 )
 
 
@@ -200,9 +217,10 @@ _ALL = (
         name='push_practice',
         task='push',
         config='sim_push_practice.yaml',
-        title='push there and back for three hours without a reset, 40 demonstrations',
+        title='push there and back for three hours without a reset, 40 demonstrations and 24 from the edges of the tray',
         demos=40,
         demo_noise='0.2',
+        also_shown=EDGES_OF_THE_TRAY,
         rows=(('sac', Variant('reset_free')),),
         files='push',
     ),
@@ -235,6 +253,8 @@ def run_seed(benchmark: Benchmark, seed: int, only: list[str] | None) -> None:
         expert = ['--expert', benchmark.task, '--noise', benchmark.demo_noise]
         if not store.exists():
             hybrid_rl('record', *config, '--episodes', str(benchmark.demos), *expert, '--out', str(store))
+            for setting in benchmark.also_shown:
+                hybrid_rl('record', *config, '--set', setting, '--episodes', '3', *expert, '--out', str(store))
         demos = ['--set', f'demos={store.relative_to(ROOT)}']
     if benchmark.labelled:
         teach_judges(benchmark, folder, config)

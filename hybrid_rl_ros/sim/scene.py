@@ -33,8 +33,8 @@ FINGER_ARMATURE_KG = 0.2
 # Natural frequency of every position loop, critically damped; 1/80 s is six time steps.
 LOOP_RAD_S = 80.0
 
-# So far inside the workspace that a finger fits behind an object at the foot of a slope.
-TRAY_INSIDE_M = 0.015
+# So far inside the workspace that the tool gets behind an object at the foot of a slope, whichever way it is to go.
+TRAY_INSIDE_M = 0.045
 TRAY_SLOPE_RAD = math.radians(35.0)
 TRAY_WIDTH_M = 0.18
 TRAY_THICK_M = 0.02

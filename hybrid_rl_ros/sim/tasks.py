@@ -96,7 +96,7 @@ class Task:
         return {}
 
     def fits(self, at: Mapping[str, Placement]) -> bool:
-        """Whether something is left to do, and can be done."""
+        """Whether something is left to do."""
         return True
 
     def reset(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
@@ -191,7 +191,7 @@ class Push(Task):
         return {'cube': standing, 'goal': (float(goal[0]), float(goal[1]), 0.001, 0.0)}
 
     def fits(self, at: Mapping[str, Placement]) -> bool:
-        return PUSH_WAY_M[0] <= math.dist(at['cube'][:2], at['goal'][:2]) <= PUSH_WAY_M[1]
+        return math.dist(at['cube'][:2], at['goal'][:2]) >= PUSH_WAY_M[0]
 
     def state_of(self, at: Mapping[str, Placement], tool: NamedVector) -> NamedVector:
         return {**_point('cube', at['cube'][:3]), 'goal.x': at['goal'][0], 'goal.y': at['goal'][1]}

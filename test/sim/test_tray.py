@@ -29,15 +29,15 @@ def test_a_cube_that_was_pushed_up_a_slope_comes_back_to_where_the_tool_gets_beh
     mujoco.mj_step(model, data, nstep=1500)
     cube = data.body('cube').xpos
     assert abs(cube[2] - PUSH_CUBE_M / 2.0) < 0.002, 'it lies flat on the table'
-    # A finger of 1 cm beside a face, all inside the workspace.
-    assert (cube[:2] - PUSH_CUBE_M / 2.0 - 0.01 > LOW).all() and (cube[:2] + PUSH_CUBE_M / 2.0 + 0.01 < HIGH).all()
+    # Room for the tool to come down behind it, inside the workspace.
+    assert (cube[:2] - 0.06 > LOW).all() and (cube[:2] + 0.06 < HIGH).all()
 
 
 def test_what_is_placed_stands_there_at_every_start_and_the_rest_is_drawn_to_fit():
     task = make_task('push', ROBOT, {'goal': (0.45, 0.12)})
     starts = [task.start(np.random.default_rng(seed)) for seed in range(50)]
     assert {start['goal'][:2] for start in starts} == {(0.45, 0.12)}
-    assert all(0.08 <= math.dist(start['cube'][:2], (0.45, 0.12)) <= 0.20 for start in starts)
+    assert all(math.dist(start['cube'][:2], (0.45, 0.12)) >= 0.08 for start in starts)
     assert len({start['cube'] for start in starts}) == 50
 
 
