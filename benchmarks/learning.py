@@ -54,8 +54,7 @@ PLAIN = Variant()
 class Benchmark:
     """One task: its configuration, its demonstrations (0 for none), and the agents and variants to compare.
 
-    `demo_noise`: of the expert's actions, a fraction of their range. `also_shown`: settings of three more demonstrations
-    each.
+    `demo_noise`: of the expert's actions, a fraction of their range. `also_shown`: settings of three more each.
     Behaviour cloning is compared as it is, whatever the variants, for they are the learner's. `rows` names each agent
     with its variant instead. Results go by `name`, or by `files`. `labelled`: so many episodes teach a success
     classifier first, {judge} in the settings; what has learned from it is evaluated by the simulation's own word.
@@ -217,7 +216,7 @@ _ALL = (
         name='push_practice',
         task='push',
         config='sim_push_practice.yaml',
-        title='push there and back for three hours without a reset, 40 demonstrations and 24 from the edges of the tray',
+        title='push there and back for three hours without a reset, 40 demonstrations and 24 from the edges',
         demos=40,
         demo_noise='0.2',
         also_shown=EDGES_OF_THE_TRAY,
@@ -252,9 +251,14 @@ def run_seed(benchmark: Benchmark, seed: int, only: list[str] | None) -> None:
         store = folder / 'demos'
         expert = ['--expert', benchmark.task, '--noise', benchmark.demo_noise]
         if not store.exists():
-            hybrid_rl('record', *config, '--episodes', str(benchmark.demos), *expert, '--out', str(store))
-            for setting in benchmark.also_shown:
-                hybrid_rl('record', *config, '--set', setting, '--episodes', '3', *expert, '--out', str(store))
+            part = folder / 'shown' if benchmark.also_shown else store
+            hybrid_rl('record', *config, '--episodes', str(benchmark.demos), *expert, '--out', str(part))
+            parts = [part]
+            for number, setting in enumerate(benchmark.also_shown):
+                parts.append(folder / f'shown{number}')
+                hybrid_rl('record', *config, '--set', setting, '--episodes', '3', *expert, '--out', str(parts[-1]))
+            if benchmark.also_shown:
+                hybrid_rl('data', 'merge', *map(str, parts), '--out', str(store))
         demos = ['--set', f'demos={store.relative_to(ROOT)}']
     if benchmark.labelled:
         teach_judges(benchmark, folder, config)

@@ -1,4 +1,4 @@
-"""`hybrid-rl data import | export | inspect | curate`."""
+"""`hybrid-rl data import | export | inspect | curate | merge`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from hybrid_rl_ros.data.curation import curate
 from hybrid_rl_ros.data.exchange.dataset import FORMATS, export_dataset, import_dataset
 from hybrid_rl_ros.data.exchange.mapping import Mapping, load_mapping
 from hybrid_rl_ros.data.inspection import OUTCOMES, inspect_store
+from hybrid_rl_ros.data.merging import merge_stores
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.option_values import fraction_in, numbers_in, parts_in, whole_in, words_in
 
@@ -31,7 +32,7 @@ FRACTIONS = {
 
 def add_data_commands(commands: Any) -> None:
     """Add `data` and what is below it to the subparsers of `hybrid-rl`."""
-    data = commands.add_parser('data', help='import, export, inspect and curate datasets')
+    data = commands.add_parser('data', help='import, export, inspect, curate and merge datasets')
     below = data.add_subparsers(required=True, metavar='COMMAND')
 
     bring = below.add_parser('import', help='a dataset of another format into a store')
@@ -65,6 +66,11 @@ def add_data_commands(commands: Any) -> None:
     choose.add_argument('--split', metavar='train=0.9,val=0.1', help='a store for each, in folders below --out')
     choose.add_argument('--seed', default='0', help='of the split')
     choose.set_defaults(call=_curate)
+
+    join = below.add_parser('merge', help='the episodes of several stores into a new one')
+    join.add_argument('stores', type=Path, nargs='+', metavar='store')
+    join.add_argument('--out', type=Path, required=True, help='folder of the new store')
+    join.set_defaults(call=_merge)
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -123,6 +129,14 @@ def _curate(options: argparse.Namespace) -> int:
         sys.stdout.write(f'dropped episode {number}: {reason}\n')
     for name, numbers in curated.parts.items():
         sys.stdout.write(f'{len(numbers)} episodes in {options.out / name}\n')
+    return 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    with ReplayStore.open(options.stores[0], read_only=True) as first:
+        specs = first.specs
+    merge_stores(options.stores, specs, options.out)
+    _say_what_is_in(options.out, options.out)
     return 0
 
 

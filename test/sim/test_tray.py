@@ -45,4 +45,4 @@ def test_what_cannot_be_placed_is_named():
     with pytest.raises(UserError, match=r"sim.placed: this task has no 'disc', only cube, goal"):
         make_task('push', ROBOT, {'disc': (0.4, 0.0)})
     with pytest.raises(UserError, match='leaves no room for a start'):
-        make_task('push', ROBOT, {'goal': (2.0, 0.0)}).start(np.random.default_rng(0))
+        make_task('push', ROBOT, {'goal': (0.4, 0.0), 'cube': (0.41, 0.0)}).start(np.random.default_rng(0))
