@@ -93,8 +93,7 @@ class ActionSpace:
 class ToolDelta(ActionSpace):
     """`ee_delta`: small translations, and rotations if asked for, of the tool along the base's or the tool's axes.
 
-    Without rotations the tool keeps the orientation that it had at `sync`. A redundant arm keeps its elbow near where it
-    is at home.
+    Without rotations the tool keeps the orientation that it had at `sync`. A redundant arm keeps its elbow near home.
     """
 
     def __init__(self, kinematics: ArmKinematics, robot: RobotConfig, action: ActionConfig, period_s: float) -> None:
