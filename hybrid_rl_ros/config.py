@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from hybrid_rl_ros.base_config import BaseConfig
 from hybrid_rl_ros.camera_config import SourceConfig
@@ -284,6 +284,20 @@ class Config(Section):
         """Of how many actions the noise is stored beside the first of them."""
         return self.base.chunk if self.agent == 'dsrl' else 0
 
+    def _tasks_fit(self) -> None:
+        tasks, sim = self.practice.tasks, self.sim
+        if (tasks or (sim is not None and sim.reset == 'none')) and sim is not None and sim.backend != 'mujoco':
+            raise ValueError(f'sim.reset: none and practice.tasks are of backend mujoco; {sim.backend} resets itself')
+        if untold := [number for number in self.practice.numbers if number not in self.observation.state][1:]:
+            raise ValueError(f'observation.state: the policy must see which task it is at; add {", ".join(untold)}')
+        for number, (name, task) in enumerate(tasks.items()):
+            if number and task.success is None and sim is not None:
+                raise ValueError(f'practice.tasks.{name}: the simulation judges the first task alone; add success')
+            try:
+                task.reward(self.reward)
+            except ValidationError as error:
+                raise ValueError(f'practice.tasks.{name}: {error.errors()[0]["msg"]}') from None
+
     @model_validator(mode='after')
     def _parts_fit(self) -> Config:
         gymnasium = self.sim is not None and self.sim.backend == 'gymnasium'
@@ -301,6 +315,7 @@ class Config(Section):
             raise ValueError(f'agent_settings are for agents of your own (module:Class); {self.agent} has a section')
         if self.offline.method == 'cal_ql' and self.agent != 'sac':
             raise ValueError('offline.method: cal_ql pretrains the critics of agent: sac')
+        self._tasks_fit()
         if self.in_gazebo and self.clock == 'lockstep':
             raise ValueError('sim.backend: gazebo keeps its own time; it needs clock: realtime')
         simulated = self.sim is not None and not gymnasium
@@ -310,9 +325,6 @@ class Config(Section):
             raise ValueError(
                 'sim.reset: none leaves the scene to the arm; say in reset.routine, or by practice.tasks, what it does'
             )
-        seen = {*self.observation.state, *self.observation.critic_only}
-        if untold := [number for number in self.practice.numbers if number not in seen][1:]:
-            raise ValueError(f'observation.state: the policy must see which task it is at; add {", ".join(untold)}')
         if self.reset.routine and self.sim is not None and self.sim.backend != 'mujoco':
             raise ValueError(f'reset.routine: sim.backend: {self.sim.backend} resets itself; leave the routine out')
         if any(waypoint.move for waypoint in self.reset.routine) and self.action.frame != 'base':

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from hybrid_rl_ros.bringup import Bringup, node_status
 from hybrid_rl_ros.config import Config
-from hybrid_rl_ros.run_folder import read_json_lines, success_rate
+from hybrid_rl_ros.run_folder import exploring, read_json_lines, success_rate
 from hybrid_rl_ros.teleop_config import load_teleop
 
 LINE_EVERY_S = 5.0
@@ -88,7 +88,7 @@ def progress(run: Path, config: Config, role: str, rates: Rates, graph: Graph) -
         facts['button'] = button
     if teleop := counters.get('executed_teleop', 0):
         facts['by a person'] = f'{teleop / steps:.0%}'
-    rate = success_rate(episodes, WINDOW)
+    rate = success_rate(exploring(episodes), WINDOW)
     if rate is not None and role != 'record':
         facts[f'success (last {len(window)})'] = f'{rate:.2f}'
         facts['return'] = f'{sum(episode["return"] for episode in window) / len(window):.2f}'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from hybrid_rl_ros.config_file import Section
-from hybrid_rl_ros.reward_config import SightConfig
+from hybrid_rl_ros.reward_config import RewardConfig, SightConfig
 
 
 class PractisedTask(Section):
@@ -19,6 +19,11 @@ class PractisedTask(Section):
     expert: dict[str, float] = Field(
         {}, description='what the scripted expert is told in place of the task numbers of these names: {goal.x: 0.4}'
     )
+
+    def reward(self, common: RewardConfig) -> RewardConfig:
+        """What this task is judged by. Raises ValidationError for what does not go together."""
+        own = {key: sight for key in ('success', 'failure') if (sight := getattr(self, key)) is not None}
+        return RewardConfig.model_validate({**{key: getattr(common, key) for key in RewardConfig.model_fields}, **own})
 
 
 class PracticeConfig(Section):

@@ -46,6 +46,11 @@ def success_rate(episodes: list[dict[str, Any]], last: int | None = None) -> flo
     return sum(succeeded_alone(episode) for episode in window) / len(window)
 
 
+def whole_episodes(run: Path) -> list[dict[str, Any]]:
+    """The lines of those that were not aborted."""
+    return [line for line in read_json_lines(run / 'episodes.jsonl') if line['outcome'] != 'aborted']
+
+
 def exploring(episodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those of training that were no evaluation (eval.every_episodes)."""
     return [episode for episode in episodes if not episode.get('evaluation')]

@@ -41,6 +41,7 @@ PRETRAINING = {
 def train(config_path: Path | None, overrides: list[str], run: Path | None, resume: bool) -> None:
     """Pretrain the encoders, train through the graph, evaluate, and write summary.json. Raises UserError."""
     config, run, specs = begin_training(config_path, overrides, run, resume)
+    require_sights(config.sights)
     began = time.monotonic() - _wall_s_before(run)
     if needs_pretraining(config, run):
         _pretrain(config, run)
@@ -61,7 +62,6 @@ def begin_training(
     config, run = _begin(config_path, overrides, run, resume)
     specs = resolve_specs(config)
     require_teleop_fits(config, specs)
-    require_sights(config.sights)
     _check_demos(config, specs)
     prepare_run(run, config, specs)
     return config, run, specs

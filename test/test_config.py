@@ -140,6 +140,10 @@ def test_encoder_keys_that_exclude_each_other_are_named(encoder, complaint):
             "unknown key 'practice.tasks.back.sucess'; the nearest valid key is 'practice.tasks.back.success'",
         ),
         ('observation.state=[ee.z]', 'observation.state: the policy must see which task it is at; add practice.back'),
+        ('practice.tasks={there: {}, back: {}}', 'practice.tasks.back: the simulation judges the first task alone'),
+        ('reward.source=environment', 'practice.tasks.there: .*judges by itself'),
+        ('observation={state: [ee.z], critic_only: [practice.back]}', 'add practice.back'),
+        ('sim={backend: gazebo, reset: none}', 'practice.tasks are of backend mujoco; gazebo resets itself'),
         ('sim.backend=gazebo', 'tray: is of backend mujoco; gazebo has none'),
     ],
 )

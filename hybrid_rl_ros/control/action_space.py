@@ -8,12 +8,14 @@ import numpy as np
 import pinocchio
 
 from hybrid_rl_ros.config import ActionConfig
-from hybrid_rl_ros.control.kinematics import ArmKinematics
+from hybrid_rl_ros.control.kinematics import ArmKinematics, Rest
 from hybrid_rl_ros.data.specs import Dimension
 from hybrid_rl_ros.robot_config import RobotConfig
 
 # The goal may lead the measured arm by this many full steps; beyond that the arm is being held back.
 LEASH_STEPS = 2.0
+# How fast the elbow of a redundant arm goes back to where it is at home, while the tool moves.
+REST_RAD_S = 0.15
 # Of a discrete gripper: above opens, below the negative closes, in between the fingers keep their goal.
 DISCRETE_THRESHOLD = 0.5
 
@@ -98,7 +100,7 @@ class ToolDelta(ActionSpace):
 
     def __init__(self, kinematics: ArmKinematics, robot: RobotConfig, action: ActionConfig, period_s: float) -> None:
         super().__init__(kinematics, robot, action, period_s)
-        self._rest_rad = np.array(robot.home_rad)
+        self._rest = Rest(np.array(robot.home_rad), REST_RAD_S * period_s)
         self._box_low, self._box_high = np.array(robot.limits.workspace_low_m), np.array(robot.limits.workspace_high_m)
         self._pose = kinematics.tool_pose(self._joints)
 
@@ -116,7 +118,8 @@ class ToolDelta(ActionSpace):
         low, high = np.minimum(self._box_low, start.translation), np.maximum(self._box_high, start.translation)
         goal = np.clip(start.translation + delta, low, high)
         pose = pinocchio.SE3(pinocchio.exp3(turn) @ start.rotation, goal)
-        return self._kinematics.solve(self._joints, pose, self._rest_rad)
+        # An arm that is told to stand stands altogether.
+        return self._kinematics.solve(self._joints, pose, self._rest if delta.any() or turn.any() else None)
 
     def _arrived(self) -> None:
         reached = self._kinematics.tool_pose(self._joints)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pinocchio
 
@@ -11,9 +13,16 @@ from hybrid_rl_ros.robot_config import RobotConfig, urdf_path
 DAMPING = 1e-4
 IK_TOLERANCE = 1e-5
 IK_ITERATIONS = 50
-# Of a redundant arm's way back to its resting posture, in one control step: this share, and no more than that.
+# Of a redundant arm's way back to its resting posture, at most this share at once.
 REST_SHARE = 0.2
-REST_STEP_RAD = 0.02
+
+
+@dataclass(frozen=True)
+class Rest:
+    """A posture (J,) that a redundant arm prefers, and how far all its joints together may move to it at once."""
+
+    posture_rad: np.ndarray
+    step_rad: float
 
 
 class ArmKinematics:
@@ -79,17 +88,17 @@ class ArmKinematics:
         )
         return jacobian @ joints_rad_s[self._to_model]
 
-    def solve(self, start_rad: np.ndarray, target: pinocchio.SE3, rest_rad: np.ndarray | None = None) -> np.ndarray:
+    def solve(self, start_rad: np.ndarray, target: pinocchio.SE3, rest: Rest | None = None) -> np.ndarray:
         """Joints (J,) that bring the tool to `target` (or as near as the limits allow), starting from `start_rad`.
 
         Damped least squares on the 6-D pose error (Levenberg-Marquardt form), clipped to the joint limits. What a
-        redundant arm is free to do beside that brings it a little nearer to `rest_rad`: left to itself its elbow
-        wanders, and after hours stands anywhere.
+        redundant arm is free to do beside that brings it a little nearer to `rest`: left to itself its elbow wanders,
+        and after hours stands anywhere.
         """
-        q = start_rad[self._to_model].copy()
-        if rest_rad is not None:
-            q = self._nearer(q, rest_rad[self._to_model])
         lower, upper = self._model.lowerPositionLimit, self._model.upperPositionLimit
+        q = start_rad[self._to_model].copy()
+        if rest is not None:
+            q = np.clip(self._nearer(q, rest), lower, upper)
         for _ in range(IK_ITERATIONS):
             pinocchio.framesForwardKinematics(self._model, self._data, q)
             error = pinocchio.log6(self._data.oMf[self._frame].actInv(target)).vector
@@ -104,13 +113,15 @@ class ArmKinematics:
             q = np.clip(q + step, lower, upper)
         return q[self._from_model]
 
-    def _nearer(self, q: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    def _nearer(self, q: np.ndarray, rest: Rest) -> np.ndarray:
         """A short way from `q` to `rest`, in the model's order, that leaves the tool where it is."""
         jacobian = pinocchio.computeFrameJacobian(self._model, self._data, q, self._frame, pinocchio.LOCAL)
         free = np.linalg.svd(jacobian)[2][len(jacobian) :]
-        way = free.T @ (free @ (rest - q))
+        left = rest.posture_rad[self._to_model] - q
+        # Half a turn or more off, a driver counts that joint's angle otherwise: it is left where it is.
+        way = free.T @ (free @ np.where(np.abs(left) < np.pi, left, 0.0))
         length = float(np.linalg.norm(way))
-        return q + way * min(REST_SHARE, REST_STEP_RAD / length) if length > 0.0 else q
+        return q + way * min(REST_SHARE, rest.step_rad / length) if length > 0.0 else q
 
 
 def _damped_step(jacobian: np.ndarray, error: np.ndarray) -> np.ndarray:

@@ -37,24 +37,31 @@ class PracticeWatch:
         self._last_n: deque[float] = deque(maxlen=WINDOW)
 
     def step(self, numbers: Mapping[str, float]) -> str:
-        """Take one step's numbers. Raises KeyError for one that they lack."""
+        """Take the numbers of one step of an episode. Raises KeyError for one that they lack."""
         if self._config.most_force_risen_n is not None:
             self._force_n.append(math.hypot(*(numbers[name] for name in FORCE)))
-        if self._pause is None:
-            return ''
-        self._steady = self._steady + 1 if self._pause.holds(numbers) else 0
+        return self.pauses(numbers)
+
+    def pauses(self, numbers: Mapping[str, float]) -> str:
+        """As `step`, outside of episodes. What is not finite is as bad as what must not be."""
+        watched = sorted(self._config.watched_numbers)
+        finite = all(math.isfinite(numbers[name]) for name in watched)
+        so = not finite or (self._pause is not None and self._pause.holds(numbers))
+        self._steady = self._steady + 1 if so else 0
         if self._steady < STEADY_STEPS:
             return ''
         self._steady = 0
-        stands = ', '.join(f'{name} is {numbers[name]:.3g}' for name in sorted(self._pause.names))
-        return f'{self._pause.text}: {stands}'
+        self._force_n = []
+        stands = ', '.join(f'{name} is {numbers[name]:.3g}' for name in watched)
+        return f'{self._config.pause_when or "not finite"}: {stands}'
 
     def ended(self, succeeded: bool) -> str:
         """Take the outcome of one more episode."""
         self._failures = 0 if succeeded else self._failures + 1
         self._recent.append(succeeded)
         if self._force_n:
-            mean_n = math.fsum(self._force_n) / len(self._force_n)
+            finite_n = [force for force in self._force_n if math.isfinite(force)]
+            mean_n = math.fsum(finite_n) / max(1, len(finite_n))
             if len(self._first_n) < WINDOW:
                 self._first_n.append(mean_n)
             self._last_n.append(mean_n)

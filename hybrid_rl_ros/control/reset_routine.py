@@ -98,8 +98,8 @@ class ResetRoutine:
         if self._goal is None:
             reach = np.array(waypoint.randomise_m)
             low, high = self._workspace_m
-            # Along the very edge of the workspace the gate lets nothing go: the tool comes in by so much meanwhile.
-            stays = np.clip(tool, low + INWARD_M, high - INWARD_M)
+            # Up along the very edge of the workspace the gate lets nothing go: the tool comes in by so much meanwhile.
+            stays = np.append(np.clip(tool[:2], low[:2] + INWARD_M, high[:2] - INWARD_M), tool[2])
             there = [now if place is None else place for place, now in zip(waypoint.move, stays)]
             self._goal = np.clip(np.array(there) + self._rng.uniform(-reach, reach), *self._workspace_m)
         return homing_action(tool, self._goal, self._max_step_m, *self._workspace_m)

@@ -18,6 +18,12 @@ class TaskGraph:
         """`practice.<task>` of every task: 1 for the one under way."""
         return {f'practice.{name}': float(name == self.current) for name in self._names}
 
+    def go_on_after(self, task: str, succeeded: bool) -> None:
+        """What an earlier part of the run ended with."""
+        if task in self._names:
+            self.current = task
+            self.ended(succeeded)
+
     def ended(self, succeeded: bool) -> None:
         """An episode of the current task has ended by itself."""
         if self._only_first or not self._names:

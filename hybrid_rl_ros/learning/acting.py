@@ -160,10 +160,12 @@ class WarmUp:
         """(A,) the plan's first action, physical units."""
         return self.plan(observation, start).actions[0]
 
-    def plan(self, observation: Observation, start: np.ndarray | None = None) -> Plan:
-        """Actions within their bounds; `start` as for PolicyActor."""
+    def plan(self, observation: Observation, start: np.ndarray | None = None, explore: bool = True) -> Plan:
+        """Actions within their bounds; `start` as for PolicyActor. Without a policy there is nothing but exploring."""
         if self._policy is None:
             return Plan(self._rng.uniform(self._low, self._high)[None])
+        if not explore:
+            return self._policy.plan(observation, start=start)
         if self._generator is not None:
             return self._policy.plan(observation, deterministic=False, generator=self._generator, start=start)
         noise = self._deviation * self._rng.standard_normal(len(self._low))

@@ -24,7 +24,7 @@ from hybrid_rl_ros.ros.messages import NS_PER_S, pick, read_image, read_named_ve
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.observation_subscriber import ObservationSubscriber
 from hybrid_rl_ros.ros.qos import LATCHED, STEP
-from hybrid_rl_ros.sim.experts import make_expert
+from hybrid_rl_ros.sim.experts import make_expert, told_of_task
 
 
 class InferenceNode(GraphNode):
@@ -154,7 +154,8 @@ class InferenceNode(GraphNode):
 
     def _explore(self, explore: bool) -> None:
         if self._source == 'learner':
-            self._actor.deterministic = not explore and not self.config.evaluates_sampled
+            with self._planner.lock:
+                self._actor.deterministic = not explore and not self.config.evaluates_sampled
 
     def _time(self, age: int) -> None:
         now_s = time.monotonic()
@@ -173,17 +174,14 @@ class InferenceNode(GraphNode):
         start = self._start.of(np.atleast_2d(states)[-1], read_named_vector(messages['task']))
         if self._actor.has_policy:
             return self._actor.plan(observation, start, moment)
-        return self._warm_up.plan(observation, start)
+        return self._warm_up.plan(observation, start, explore=not self._actor.deterministic)
 
     def _act_expert(self, messages: dict[str, Any], *_: object) -> Plan:
         task = read_named_vector(messages['task'])
         if task['resets'] != self._episode:
             self._episode = task['resets']
             self._expert.reset()
-        for name, practised in self.config.practice.tasks.items():
-            if task[f'practice.{name}'] > 0.5:
-                task |= practised.expert
-        return Plan(self._expert.act(task)[None])
+        return Plan(self._expert.act(told_of_task(task, self.config.practice))[None])
 
     def _on_safety_state(self, message: DiagnosticArray) -> None:
         mode = message.status[0].message

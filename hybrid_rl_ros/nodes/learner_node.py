@@ -105,7 +105,8 @@ class LearnerNode(GraphNode):
                 self._helped_in = step.episode
             if step.ends_episode:
                 alone = reward['succeeded'] > 0.5 and self._helped_in != step.episode
-                self._best.episode_ended(alone, self._newest_policy, env_steps)
+                if not reward.get('evaluation'):
+                    self._best.episode_ended(alone, self._newest_policy, env_steps)
                 if self.config.is_trained(env_steps, episodes, hours):
                     self.finish()
                     return

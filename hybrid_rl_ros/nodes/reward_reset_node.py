@@ -31,6 +31,7 @@ from hybrid_rl_ros.ros.episode_services import EpisodeServices
 from hybrid_rl_ros.ros.messages import read_image, read_named_vector, stamp_ns, to_header, write_named_vector
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import LATCHED, LATCHED_MANY, STEP
+from hybrid_rl_ros.run_folder import whole_episodes
 
 EPISODE_CONSUMERS = ('recorder_node', 'learner_node', 'bag_node')
 
@@ -43,10 +44,10 @@ class RewardResetNode(GraphNode):
     instead (ros/episode_services.py). A person's word goes over everybody's, and where nobody but a person acts, each
     episode waits until they begin it.
     `reward` carries, at every stamp: reward, terminal, truncated and succeeded of the arrival at this step, running
-    (whether the action of this stamp belongs to the episode), episode and step. `episode` (latched) carries each change
-    of state with the stamp at which it began, its cause and, where they apply, the task, `evaluation` (this episode is
-    one without exploring) and, in a simulation that is not the judge, whether it is the simulation's success too
-    (true_success). The first reset waits until every node of the run is ready.
+    (whether the action of this stamp belongs to the episode), episode and step, and evaluation where there are any.
+    `episode` (latched) carries each change of state with the stamp at which it began, its cause and, where they apply,
+    the task, `evaluation` (this episode is one without exploring) and, in a simulation that is not the judge, whether
+    it is the simulation's success too (true_success). The first reset waits until every node of the run is ready.
     Parameter label: record what a success classifier learns from: success ends nothing and is 1 wherever it is seen.
     """
 
@@ -67,7 +68,7 @@ class RewardResetNode(GraphNode):
         self._state = self.publisher(DiagnosticArray, 'episode', LATCHED_MANY)
         self._reset: Client | None = self.create_client(Trigger, 'sim/reset') if self.config.sim else None
         self._autonomous = self._make_autonomous()
-        resets_itself = self._reset is not None or self._autonomous is not None
+        resets_itself = self._reset is not None or self._autonomous is not None or bool(self.config.practice.tasks)
         self._waits_for_person = not resets_itself or 'inference_node' not in self.peers
         self._own_resets = 0
         self._resetting = False
@@ -80,6 +81,9 @@ class RewardResetNode(GraphNode):
         self._begun = 0
         labelling: bool = self.parameter('label', False, 'success ends nothing and is 1 wherever it is seen')
         self._tasks = PractisedTasks(self.config, self.specs, labelling)
+        if self._reset is None and (ended := whole_episodes(self.run_dir)):
+            # The scene is as that one left it.
+            self._tasks.graph.go_on_after(ended[-1].get('task', ''), ended[-1]['outcome'] == 'succeeded')
         if self.config.practice.tasks:
             self.consumers = {**self.consumers, 'practice': ('observation_node',)}
             self._next_task = self.publisher(JointState, 'practice', STEP)
@@ -146,7 +150,7 @@ class RewardResetNode(GraphNode):
 
     def _dispute(self, word: str) -> str:
         """A person's word on the episode that has just ended: what was seen last is kept, to learn from."""
-        if not self._tasks.sees or self._ended not in ('succeeded', 'timed_out', 'failed'):
+        if not self._tasks.judge.sees or self._ended not in ('succeeded', 'timed_out', 'failed'):
             return 'no episode is under way'
         if (word == 'success') == (self._ended == 'succeeded'):
             return f'the episode that has just ended was judged so: {self._ended}'
@@ -173,6 +177,8 @@ class RewardResetNode(GraphNode):
 
     def _call(self, why: str) -> None:
         """Nothing moves any more until a person says ~/begin."""
+        if self._tasks.graph.current:
+            why = f'{why}; {self._tasks.graph.current} is next'
         self._needs_person, self._begun = why, self._person.begun
         self._episode.reset()
         self._publish_state(self.get_clock().now().nanoseconds, f'needs a person: {why}')
@@ -271,6 +277,11 @@ class RewardResetNode(GraphNode):
         if self._hindrance(may_move=True):
             self._publish_reward(stamp, 0.0)
             return None
+        if pause := self._practice.pauses(seen.numbers):
+            autonomous.take_as_done()
+            self._publish_reward(stamp, 0.0)
+            self._call(pause)
+            return None
         action = autonomous.step(seen)
         self._publish_reward_after(None if autonomous.runs else self._ask_for_reset(), stamp, 0.0)
         return action
@@ -316,10 +327,10 @@ class RewardResetNode(GraphNode):
         if self._tasks.has_second_opinion and 'task.success' in seen.numbers:
             self._true_success = seen.numbers['task.success'] > 0.5
         self._last_seen.append(seen)
-        if verdict.disputed and self._tasks.sees:
+        if verdict.disputed and self._tasks.judge.sees:
             self.status.count('disputed_frames', self._disputes.keep([seen], verdict.succeeded))
-        worry = self._practice.step(seen.numbers) if self.role == 'train' else ''
-        by_clock = worry or ('stuck' if stuck else verdict.by if verdict.truncated else '')
+        pause = self._practice.step(seen.numbers)
+        by_clock = pause or ('stuck' if stuck else verdict.by if verdict.truncated else '')
         self._episode.arrive(verdict.reward, verdict.succeeded, verdict.failed, bool(by_clock))
         if self._episode.running:
             self._publish_reward(stamp, verdict.reward)
@@ -327,9 +338,11 @@ class RewardResetNode(GraphNode):
         self._ended = '' if verdict.by == 'a person' else self._episode.state
         self._publish_state(stamp, (by_clock or 'time limit') if self._episode.truncated else verdict.by)
         succeeded = self._episode.state == 'succeeded'
-        if self.role == 'train':
-            worry = self._practice.ended(succeeded) or worry
-        self._tasks.graph.ended(succeeded)
+        worry = pause
+        if not pause:
+            self._tasks.graph.ended(succeeded)
+            if self.role == 'train' and not self._evaluates:
+                worry = self._practice.ended(succeeded)
         if not self._autonomous and not worry:
             self._publish_reward_after(self._ask_for_reset(), stamp, verdict.reward)
             return
@@ -358,6 +371,8 @@ class RewardResetNode(GraphNode):
             'episode': float(episode.number),
             'step': float(episode.steps),
         }
+        if self.config.eval.every_episodes:
+            values['evaluation'] = float(self._evaluates)
         self._reward.publish(write_named_vector(values, stamp))
 
     def _publish_state(self, stamp: int, cause: str) -> None:

@@ -89,7 +89,7 @@ class TeleopNode(GraphNode):
         if config.sim is None:
             raise UserError('teleop device expert: the scripted experts know a simulation only, and sim is null')
         expert = make_expert(config.task, 0.0, config.seed, config.action.max_step_m, config.action.gripper)
-        return Overseer(expert, self._mapping.takes_over_after_steps)
+        return Overseer(expert, self._mapping.takes_over_after_steps, config.practice)
 
     def _listen(self, terminal: str) -> None:
         mapping = self._mapping

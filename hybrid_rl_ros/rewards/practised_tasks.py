@@ -5,6 +5,7 @@ from __future__ import annotations
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.control.task_graph import TaskGraph
 from hybrid_rl_ros.data.specs import Specs
+from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.rewards.judge import Judge
 
 
@@ -14,14 +15,12 @@ class PractisedTasks:
     def __init__(self, config: Config, specs: Specs, labelling: bool) -> None:
         self.graph = TaskGraph(config.practice, only_first=config.resets_scene)
         self._first = self.graph.current
-        self._limits_steps = {'': config.episode.time_limit_steps}
-        judged = {'': config.reward}
-        for name, task in config.practice.tasks.items():
-            named = {key: sight for key in ('success', 'failure') if (sight := getattr(task, key)) is not None}
-            judged[name] = config.reward.model_copy(update=named)
-            self._limits_steps[name] = task.time_limit_steps or config.episode.time_limit_steps
+        if labelling and config.practice.tasks:
+            raise UserError('record --label: of several tasks a classifier would learn all at once; name them not')
+        tasks, limit = config.practice.tasks, config.episode.time_limit_steps
+        self._limits_steps = {name: task.time_limit_steps or limit for name, task in tasks.items()} or {'': limit}
+        self._configs = {name: task.reward(config.reward) for name, task in tasks.items()} or {'': config.reward}
         simulated = config.sim is not None
-        self._configs = {name: judged[name] for name in config.practice.tasks or ('',)}
         self._judges = {name: Judge(reward, specs, simulated, labelling) for name, reward in self._configs.items()}
 
     @property

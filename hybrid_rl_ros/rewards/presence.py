@@ -1,9 +1,10 @@
-"""Whether what a reward is seen by is there, before anything is learned or moved; nothing of it is loaded here."""
+"""Whether what a reward is seen by is there, before anything is learned or moved."""
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 from collections.abc import Iterable
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from hybrid_rl_ros.errors import UserError
@@ -25,10 +26,7 @@ def require_sights(sights: Iterable[SightConfig]) -> None:
         if sight.classifier:
             require_classifier(Path(sight.classifier))
         if sight.source:
-            module = sight.source.partition(':')[0]
-            try:
-                found = importlib.util.find_spec(module)
-            except ModuleNotFoundError:
-                found = None
-            if found is None:
-                raise UserError(f'reward source {sight.source}: no module {module!r}; is its folder in PYTHONPATH?')
+            # Nodes look in the current folder as well; what is below the top is found by importing that.
+            package = sight.source.partition(':')[0].partition('.')[0]
+            if PathFinder.find_spec(package, ['', *sys.path]) is None and package not in sys.modules:
+                raise UserError(f'reward source {sight.source}: no module {package!r}; is its folder in PYTHONPATH?')

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.practice_config import PracticeConfig
 from hybrid_rl_ros.sim.backend import NamedVector
 
 OPEN = 1.0
@@ -186,6 +187,17 @@ def make_expert(task: str, noise: float, seed: int, max_step_m: float, gripper: 
     if task == 'lift' and not gripper:
         raise UserError('the expert for task lift needs the gripper; set action.gripper to true')
     return EXPERTS[task](noise, seed, max_step_m, gripper)
+
+
+def told_of_task(numbers: NamedVector, practice: PracticeConfig) -> NamedVector:
+    """What an expert is told: `numbers`, some of them replaced for the task under way. Raises UserError for others."""
+    for name, task in practice.tasks.items():
+        if unknown := [key for key in task.expert if key not in numbers]:
+            there = ', '.join(key for key in numbers if not key.startswith('practice.'))
+            raise UserError(f'practice.tasks.{name}.expert: no number {unknown[0]!r} here, only {there}')
+        if numbers[f'practice.{name}'] > 0.5:
+            numbers = {**numbers, **task.expert}
+    return numbers
 
 
 def _point(state: NamedVector, name: str) -> np.ndarray:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from hybrid_rl_ros.practice_config import PracticeConfig
 from hybrid_rl_ros.sim.backend import NamedVector
-from hybrid_rl_ros.sim.experts import Expert
+from hybrid_rl_ros.sim.experts import Expert, told_of_task
 
 
 class Overseer:
     """Lets the policy try for `patience_steps` of each episode, then finishes the task with the expert."""
 
-    def __init__(self, expert: Expert, patience_steps: int) -> None:
-        self._expert, self._patience_steps = expert, patience_steps
+    def __init__(self, expert: Expert, patience_steps: int, practice: PracticeConfig) -> None:
+        self._expert, self._patience_steps, self._practice = expert, patience_steps, practice
         self._episode = -1.0
         self._steps = 0
 
@@ -20,4 +21,6 @@ class Overseer:
             self._episode, self._steps = task_state['resets'], 0
             self._expert.reset()
         self._steps += 1
-        return self._expert.act(task_state).tolist() if self._steps > self._patience_steps else None
+        if self._steps <= self._patience_steps:
+            return None
+        return self._expert.act(told_of_task(task_state, self._practice)).tolist()

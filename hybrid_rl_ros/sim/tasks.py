@@ -78,6 +78,12 @@ class Task:
         there = list(self.draw(np.random.default_rng(0)))
         if unknown := [name for name in self._placed if name not in there]:
             raise UserError(f'sim.placed: this task has no {unknown[0]!r}, only {", ".join(there)}')
+        for name, xy in self._placed.items():
+            if (np.array(xy) < self.low[:2]).any() or (np.array(xy) > self.high[:2]).any():
+                low, high = self.low[:2].tolist(), self.high[:2].tolist()
+                raise UserError(
+                    f'sim.placed: {name} at {list(xy)} is out of reach; x and y are within {low} and {high}'
+                )
 
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
         """Add the task's bodies to the scene; `tool` is the tool's body, `fingers` are the fingers' geoms."""

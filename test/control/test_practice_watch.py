@@ -45,6 +45,16 @@ def test_what_must_not_be_so_for_three_steps_is_told_with_its_numbers():
     assert said == [''] * 5 + ['temperature.elbow > 65 or wrench.fz < -40: temperature.elbow is 66, wrench.fz is 0', '']
 
 
+def test_a_number_that_is_not_finite_is_as_bad_as_what_must_not_be():
+    watch = watch_of(pause_when='temperature.elbow > 65')
+    said = [watch.pauses({'temperature.elbow': float('nan')}) for _ in range(3)]
+    assert said == ['', '', 'temperature.elbow > 65: temperature.elbow is nan']
+    watch = watch_of(most_force_risen_n=2.0)
+    blind = {'wrench.fx': 0.0, 'wrench.fy': float('nan'), 'wrench.fz': 0.0}
+    said = [watch.step(blind) for _ in range(3)]
+    assert said[:2] == ['', ''] and said[2].startswith('not finite: wrench.fx is 0, wrench.fy is nan')
+
+
 def episodes_with_force(watch: PracticeWatch, *forces_n: float) -> list[str]:
     said = []
     for force in forces_n:

@@ -61,6 +61,9 @@ def test_from_the_edge_of_the_workspace_the_tool_comes_in_on_its_way():
     arm, routine = Arm([0.6, 0.25, 0.1]), routine_of({'move': [None, None, 0.2]})
     arm.follow(routine)
     assert np.linalg.norm(arm.tool - [0.58, 0.23, 0.2]) < 0.011
+    low = Arm([0.4, 0.0, 0.001])
+    low.follow(routine_of({'move': [0.5, 0.1, None]}))
+    assert np.linalg.norm(low.tool - [0.5, 0.1, 0.001]) < 0.011, 'along the table it stays as low as it was'
 
 
 def test_a_randomised_waypoint_is_another_each_time_and_never_further_than_said():

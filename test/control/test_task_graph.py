@@ -40,6 +40,14 @@ def test_where_the_scene_is_reset_the_first_is_practised_alone():
     assert path_of(graph_of(only_first=True, a={}, b={}), True, False, True) == ['a', 'a', 'a']
 
 
+def test_a_run_that_goes_on_begins_with_what_comes_after_its_last_episode():
+    graph = graph_of(a={}, b={})
+    graph.go_on_after('a', succeeded=True)
+    assert graph.current == 'b'
+    graph.go_on_after('nothing of these', succeeded=True)
+    assert graph.current == 'b'
+
+
 def test_one_task_without_a_name_is_no_graph():
     graph = graph_of()
     graph.ended(True)

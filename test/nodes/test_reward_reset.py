@@ -62,11 +62,13 @@ def test_the_arm_puts_the_scene_back_itself_and_an_expression_judges_as_the_simu
     assert all(np.linalg.norm(states[0, :2] - [0.45, 0.0]) < 0.25 for states in cube)
 
 
-@pytest.mark.parametrize('clock', ['lockstep', 'realtime'])
-def test_two_tasks_in_turn_make_each_other_possible(tmp_path, clock):
+@pytest.mark.parametrize(
+    ('clock', 'routine'), [('lockstep', ()), ('realtime', ()), ('lockstep', ('reset.routine=[]',))]
+)
+def test_two_tasks_in_turn_make_each_other_possible(tmp_path, clock, routine):
     """There and back again: an episode begins where the last has left the cube, and the policy sees which it is at."""
     out = tmp_path / 'demos'
-    config = ['--config', str(CONFIG / 'sim_push_practice.yaml'), *overrides(f'clock={clock}', *PATIENT)]
+    config = ['--config', str(CONFIG / 'sim_push_practice.yaml'), *overrides(f'clock={clock}', *routine, *PATIENT)]
     process = hybrid_rl('record', *config, '--expert', 'push', '--noise', '0.1', '--episodes', '4', '--out', str(out))
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 0, errors

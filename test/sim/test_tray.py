@@ -44,5 +44,7 @@ def test_what_is_placed_stands_there_at_every_start_and_the_rest_is_drawn_to_fit
 def test_what_cannot_be_placed_is_named():
     with pytest.raises(UserError, match=r"sim.placed: this task has no 'disc', only cube, goal"):
         make_task('push', ROBOT, {'disc': (0.4, 0.0)})
+    with pytest.raises(UserError, match=r'goal at \[2.0, 0.0\] is out of reach'):
+        make_task('push', ROBOT, {'goal': (2.0, 0.0)})
     with pytest.raises(UserError, match='leaves no room for a start'):
         make_task('push', ROBOT, {'goal': (0.4, 0.0), 'cube': (0.41, 0.0)}).start(np.random.default_rng(0))
