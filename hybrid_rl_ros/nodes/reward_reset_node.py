@@ -81,6 +81,7 @@ class RewardResetNode(GraphNode):
         self._begun = 0
         labelling: bool = self.parameter('label', False, 'success ends nothing and is 1 wherever it is seen')
         self._tasks = PractisedTasks(self.config, self.specs, labelling)
+        self._judge = self._tasks.judge
         if self._reset is None and (ended := whole_episodes(self.run_dir)):
             # The scene is as that one left it.
             self._tasks.graph.go_on_after(ended[-1].get('task', ''), ended[-1]['outcome'] == 'succeeded')
@@ -150,7 +151,7 @@ class RewardResetNode(GraphNode):
 
     def _dispute(self, word: str) -> str:
         """A person's word on the episode that has just ended: what was seen last is kept, to learn from."""
-        if not self._tasks.judge.sees or self._ended not in ('succeeded', 'timed_out', 'failed'):
+        if not self._judge.sees or self._ended not in ('succeeded', 'timed_out', 'failed'):
             return 'no episode is under way'
         if (word == 'success') == (self._ended == 'succeeded'):
             return f'the episode that has just ended was judged so: {self._ended}'
@@ -295,7 +296,8 @@ class RewardResetNode(GraphNode):
     def _begin(self, stamp: int) -> None:
         self._reset_asked = False
         self.status.warning = ''
-        self._tasks.judge.reset()
+        self._judge = self._tasks.judge
+        self._judge.reset()
         if self._stuck:
             self._stuck.reset()
         self._person.take_verdict()
@@ -322,12 +324,12 @@ class RewardResetNode(GraphNode):
         return Seen(numbers, images)
 
     def _arrive(self, stamp: int, seen: Seen) -> None:
-        verdict = self._tasks.judge.judge(seen, self._person.take_verdict())
+        verdict = self._judge.judge(seen, self._person.take_verdict())
         stuck = self._stuck is not None and self._stuck.is_stuck([seen.numbers[f'ee.{axis}'] for axis in 'xyz'])
         if self._tasks.has_second_opinion and 'task.success' in seen.numbers:
             self._true_success = seen.numbers['task.success'] > 0.5
         self._last_seen.append(seen)
-        if verdict.disputed and self._tasks.judge.sees:
+        if verdict.disputed and self._judge.sees:
             self.status.count('disputed_frames', self._disputes.keep([seen], verdict.succeeded))
         pause = self._practice.step(seen.numbers)
         by_clock = pause or ('stuck' if stuck else verdict.by if verdict.truncated else '')
