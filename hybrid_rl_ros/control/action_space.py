@@ -14,7 +14,8 @@ from hybrid_rl_ros.robot_config import RobotConfig
 
 # The goal may lead the measured arm by this many full steps; beyond that the arm is being held back.
 LEASH_STEPS = 2.0
-# How fast the elbow of a redundant arm goes back to where it is at home, while the tool moves.
+# How fast the elbow of a redundant arm goes back to where it is at home, and the tool to its orientation there, while
+# the tool moves.
 REST_RAD_S = 0.15
 # Of a discrete gripper: above opens, below the negative closes, in between the fingers keep their goal.
 DISCRETE_THRESHOLD = 0.5
@@ -95,11 +96,15 @@ class ActionSpace:
 class ToolDelta(ActionSpace):
     """`ee_delta`: small translations, and rotations if asked for, of the tool along the base's or the tool's axes.
 
-    Without rotations the tool keeps the orientation that it had at `sync`. A redundant arm keeps its elbow near home.
+    Without rotations the tool keeps the orientation that it had at `sync`, and while it moves comes back to home's: what
+    contacts turn it by would otherwise add up from start to start. (An arm of fewer than six joints cannot.) A redundant
+    arm keeps its elbow near home.
     """
 
     def __init__(self, kinematics: ArmKinematics, robot: RobotConfig, action: ActionConfig, period_s: float) -> None:
         super().__init__(kinematics, robot, action, period_s)
+        self._upright = kinematics.tool_pose(np.array(robot.home_rad)).rotation
+        self._turns_back_rad = REST_RAD_S * period_s if len(robot.arm_joints) >= 6 else 0.0
         self._rest = Rest(np.array(robot.home_rad), REST_RAD_S * period_s)
         self._box_low, self._box_high = np.array(robot.limits.workspace_low_m), np.array(robot.limits.workspace_high_m)
         self._pose = kinematics.tool_pose(self._joints)
@@ -117,9 +122,18 @@ class ToolDelta(ActionSpace):
         # A goal outside the box may stay where it is or come back, never go further out.
         low, high = np.minimum(self._box_low, start.translation), np.maximum(self._box_high, start.translation)
         goal = np.clip(start.translation + delta, low, high)
-        pose = pinocchio.SE3(pinocchio.exp3(turn) @ start.rotation, goal)
-        # An arm that is told to stand stands altogether.
-        return self._kinematics.solve(self._joints, pose, self._rest if delta.any() or turn.any() else None)
+        if not (delta.any() or turn.any()):
+            # An arm that is told to stand stands altogether.
+            return self._kinematics.solve(self._joints, pinocchio.SE3(start.rotation, goal))
+        if not self._action.rotation:
+            self._pose = pinocchio.SE3(self._more_upright(start.rotation), start.translation)
+        pose = pinocchio.SE3(pinocchio.exp3(turn) @ self._pose.rotation, goal)
+        return self._kinematics.solve(self._joints, pose, self._rest)
+
+    def _more_upright(self, rotation: np.ndarray) -> np.ndarray:
+        back = pinocchio.log3(rotation.T @ self._upright)
+        angle = float(np.linalg.norm(back))
+        return rotation @ pinocchio.exp3(back * min(1.0, self._turns_back_rad / angle)) if angle > 0.0 else rotation
 
     def _arrived(self) -> None:
         reached = self._kinematics.tool_pose(self._joints)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pinocchio
 import pytest
 
 from hybrid_rl_ros.config import ActionConfig
@@ -61,6 +62,21 @@ def test_the_elbow_of_a_redundant_arm_stays_where_it_was_for_hours(controller):
     for _ in range(60):
         measured = controller.step(np.append(tool(HOME) - tool(measured), 0.0), measured).arm_rad
     assert np.abs(measured - HOME).max() < 0.05
+
+
+def test_a_tool_that_something_has_turned_comes_back_upright_while_it_moves_and_only_then(controller):
+    turned = HOME + np.array([0.0, 0.1, 0.15, 0.0, 0.0, 0.2, -0.1])
+    controller.sync(turned)
+    for _ in range(20):
+        stood = controller.step(np.array([0.0, 0.0, 0.0, 0.0]), turned).arm_rad
+    assert np.allclose(stood, turned, atol=1e-6)
+    measured = turned
+    for step in range(100):
+        way = 0.01 if step % 2 else -0.01
+        measured = controller.step(np.array([way, 0.0, 0.0, 0.0]), measured).arm_rad
+    off = KINEMATICS.tool_pose(measured).rotation.T @ KINEMATICS.tool_pose(HOME).rotation
+    assert np.abs(pinocchio.log3(off)).max() < 1e-3
+    assert np.linalg.norm(tool(measured) - tool(turned)) < 0.011
 
 
 def test_no_joint_moves_faster_than_its_limit(controller):
