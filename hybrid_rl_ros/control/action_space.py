@@ -96,8 +96,8 @@ class ActionSpace:
 class ToolDelta(ActionSpace):
     """`ee_delta`: small translations, and rotations if asked for, of the tool along the base's or the tool's axes.
 
-    Without rotations the tool keeps the orientation that it had at `sync`, and while it moves comes back to home's: what
-    contacts turn it by would otherwise add up from start to start. (An arm of fewer than six joints cannot.) A redundant
+    Without rotations the tool keeps the orientation that it had at `sync`, and comes back to home's while it moves: what
+    contacts turn it by would otherwise add up from start to start. (With fewer than six joints it cannot.) A redundant
     arm keeps its elbow near home.
     """
 
