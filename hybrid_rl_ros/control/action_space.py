@@ -96,9 +96,9 @@ class ActionSpace:
 class ToolDelta(ActionSpace):
     """`ee_delta`: small translations, and rotations if asked for, of the tool along the base's or the tool's axes.
 
-    Without rotations the tool keeps the orientation that it had at `sync`, and comes back to home's while it moves: what
-    contacts turn it by would otherwise add up from start to start. (With fewer than six joints it cannot.) A redundant
-    arm keeps its elbow near home.
+    Without rotations the tool keeps the orientation that it had at `sync`, and comes back to home's while it moves: by
+    contacts it would otherwise be turned a little more at every start. (With fewer than six joints it cannot.) A
+    redundant arm keeps its elbow near home.
     """
 
     def __init__(self, kinematics: ArmKinematics, robot: RobotConfig, action: ActionConfig, period_s: float) -> None:
