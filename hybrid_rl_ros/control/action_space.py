@@ -105,7 +105,9 @@ class ToolDelta(ActionSpace):
         super().__init__(kinematics, robot, action, period_s)
         self._upright = kinematics.tool_pose(np.array(robot.home_rad)).rotation
         self._turns_back_rad = REST_RAD_S * period_s if len(robot.arm_joints) >= 6 else 0.0
-        self._rest = Rest(np.array(robot.home_rad), REST_RAD_S * period_s)
+        # An arm of six joints or fewer is not free to choose its elbow.
+        redundant = len(robot.arm_joints) > 6
+        self._rest = Rest(np.array(robot.home_rad), REST_RAD_S * period_s) if redundant else None
         self._box_low, self._box_high = np.array(robot.limits.workspace_low_m), np.array(robot.limits.workspace_high_m)
         self._pose = kinematics.tool_pose(self._joints)
 

@@ -16,7 +16,7 @@ class PractisedTasks:
         self.graph = TaskGraph(config.practice, only_first=config.resets_scene)
         self._first = self.graph.current
         if labelling and config.practice.tasks:
-            raise UserError('record --label: of several tasks a classifier would learn all at once; name them not')
+            raise UserError('record --label: a classifier is of one task; take practice.tasks out of the configuration')
         tasks, limit = config.practice.tasks, config.episode.time_limit_steps
         self._limits_steps = {name: task.time_limit_steps or limit for name, task in tasks.items()} or {'': limit}
         self._configs = {name: task.reward(config.reward) for name, task in tasks.items()} or {'': config.reward}
