@@ -147,7 +147,7 @@ def failure(what: str) -> OpaqueFunction:
 def evaluate(context: LaunchContext) -> Actions:
     """Fresh episodes with a run's policy."""
     run, episodes = Path(value(context, 'run')), _whole_number(context, 'episodes')
-    config, folder = begin_evaluation(run, overrides(context))
+    config, folder = begin_evaluation(run, overrides(context), is_true(context, 'best'))
     peers = nodes_of_run(config, 'eval', episodes=episodes)
 
     def after() -> Actions:
@@ -164,10 +164,11 @@ def record(context: LaunchContext) -> Actions:
     if bool(expert) == bool(teleop):
         raise UserError('name who acts: expert:=TASK for a scripted expert, or teleop:=DEVICE for a person')
     changes = overrides(context) + ([f'teleop.device={teleop}'] if teleop else [])
-    out, keep = Path(value(context, 'out')), value(context, 'keep')
+    out, label = Path(value(context, 'out')), is_true(context, 'label')
+    keep = 'all' if label else value(context, 'keep')
     config, work = begin_recording(config_path(value(context, 'config')), changes, out, expert or None)
     episodes, noise = _whole_number(context, 'episodes'), float(value(context, 'noise'))
-    nodes = nodes_of_run(config, 'record', episodes, expert or None, noise, keep)
+    nodes = nodes_of_run(config, 'record', episodes, expert or None, noise, keep, label)
 
     def after() -> Actions:
         finish_recording(work, out, keep)

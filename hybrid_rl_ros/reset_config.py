@@ -9,11 +9,11 @@ from pydantic import Field, model_validator
 from hybrid_rl_ros.config_file import Section
 from hybrid_rl_ros.reward_config import SightConfig
 
-KINDS = ('move', 'gripper', 'wait_s')
+KINDS = ('move', 'joints', 'gripper', 'wait_s')
 
 
 class WaypointConfig(Section):
-    """One part of a reset routine: exactly one of move, gripper and wait_s."""
+    """One part of a reset routine: exactly one of move, joints, gripper and wait_s."""
 
     move: tuple[float | None, float | None, float | None] | None = Field(
         None, description='where the tool goes, m in the base frame; null: stays as it is along that axis'
@@ -21,9 +21,15 @@ class WaypointConfig(Section):
     randomise_m: tuple[float, float, float] = Field(
         (0.0, 0.0, 0.0), description='of `move`: at most so far from it along x, y and z, drawn anew each time'
     )
+    joints: list[float] | Literal['home'] | None = Field(
+        None, description='where the joints go, rad, in the order of the robot file; home: to its home_rad'
+    )
+    randomise_rad: float = Field(0.0, ge=0, description='of `joints`: each at most so far from it, drawn anew')
     gripper: Literal['open', 'close'] | None = None
     wait_s: float | None = Field(None, gt=0)
-    within_s: float = Field(15.0, gt=0, description='move and open: given up, and tried again, when it takes longer')
+    within_s: float = Field(
+        15.0, gt=0, description='move, joints, open: given up, and tried again, when it takes longer'
+    )
 
     @model_validator(mode='after')
     def _is_one_thing(self) -> WaypointConfig:
@@ -32,6 +38,8 @@ class WaypointConfig(Section):
             raise ValueError(f'expected exactly one of {", ".join(KINDS)}; there is {" and ".join(given) or "none"}')
         if any(self.randomise_m) and self.move is None:
             raise ValueError('randomise_m belongs to move')
+        if self.randomise_rad and self.joints is None:
+            raise ValueError('randomise_rad belongs to joints')
         if min(self.randomise_m) < 0.0:
             raise ValueError('randomise_m: expected no number below 0')
         return self
@@ -49,6 +57,10 @@ class ResetConfig(Section):
     call: list[str] = Field(
         [], description='a command that calls a person: a sound, a webhook; {why} says what is wrong'
     )
+
+    @property
+    def turns_joints(self) -> bool:
+        return any(waypoint.joints is not None for waypoint in self.routine)
 
     @model_validator(mode='after')
     def _verifies_a_routine(self) -> ResetConfig:

@@ -3,7 +3,7 @@
 from launch import LaunchDescription
 from launch.actions import OpaqueFunction
 
-from hybrid_rl_ros.launch_runs import argument, config_argument, record, set_argument
+from hybrid_rl_ros.launch_runs import BOOLEAN, argument, config_argument, record, set_argument
 
 
 def generate_launch_description():
@@ -16,6 +16,7 @@ def generate_launch_description():
             argument('teleop', 'a device of config/teleop/ by its name, or a path'),
             argument('noise', "the expert's noise, a fraction of the action range", '0.0'),
             argument('keep', 'which episodes are kept', 'success', ['success', 'all']),
+            argument('label', 'for a success classifier: success ends nothing and is marked', 'false', BOOLEAN),
             set_argument(),
             OpaqueFunction(function=record),
         ]

@@ -14,8 +14,16 @@ EXTRA = 'latent/'
 class ActionCheck:
     """Remembers the newest stamp of each source, so that nothing is executed twice or out of order."""
 
-    def __init__(self, names: Collection[str], frame: str, max_age_s: float, max_lead_s: float = MAX_LEAD_S) -> None:
-        self._names = frozenset(names)
+    def __init__(
+        self,
+        names: Collection[str],
+        frame: str,
+        max_age_s: float,
+        max_lead_s: float = MAX_LEAD_S,
+        reset_names: Collection[str] = (),
+    ) -> None:
+        """`reset_names`: what an action of the source reset may have in place of `names`."""
+        self._names, self._reset_names = frozenset(names), frozenset(reset_names)
         self._frame = frame
         self._max_age_s, self._max_lead_s = max_age_s, max_lead_s
         self._newest: dict[str, int] = {}
@@ -25,7 +33,7 @@ class ActionCheck:
     ) -> None:
         """Raises ValueError saying what is wrong; `now_ns` None leaves the stamp's age alone (lock-step)."""
         own = {name for name in action if not name.startswith(EXTRA)}
-        if own != self._names:
+        if own != self._names and not (source == 'reset' and own == self._reset_names):
             missing, unknown = sorted(self._names - own), sorted(own - self._names)
             raise ValueError(f'names: missing {missing}, unknown {unknown}')
         spoilt = [name for name, value in action.items() if not math.isfinite(value)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -178,6 +179,11 @@ def make_action_space(
     return kind(kinematics, robot, action, period_s)
 
 
+def joint_names(joints: Sequence[str]) -> list[str]:
+    """What `joint_delta` calls the number of each joint."""
+    return [f'{name}.delta' for name in joints]
+
+
 def action_dimensions(robot: RobotConfig, action: ActionConfig, kinematics: ArmKinematics) -> tuple[Dimension, ...]:
     """Names, units and bounds of an action's numbers, in order."""
     step, turn = action.max_step_m, action.max_step_rad
@@ -186,7 +192,7 @@ def action_dimensions(robot: RobotConfig, action: ActionConfig, kinematics: ArmK
         if action.rotation:
             dimensions += [Dimension(name=f'ee.dr{axis}', unit='rad', low=-turn, high=turn) for axis in 'xyz']
     elif action.space == 'joint_delta':
-        dimensions = [Dimension(name=f'{name}.delta', unit='rad', low=-turn, high=turn) for name in robot.arm_joints]
+        dimensions = [Dimension(name=name, unit='rad', low=-turn, high=turn) for name in joint_names(robot.arm_joints)]
     else:
         limits = zip(robot.arm_joints, kinematics.lower_rad.tolist(), kinematics.upper_rad.tolist())
         dimensions = [Dimension(name=f'{name}.position', unit='rad', low=a, high=b) for name, a, b in limits]

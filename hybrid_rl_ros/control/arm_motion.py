@@ -8,7 +8,7 @@ import numpy as np
 import pinocchio
 
 from hybrid_rl_ros.config import Config
-from hybrid_rl_ros.control.action_space import Target, make_action_space
+from hybrid_rl_ros.control.action_space import JointSpace, Target, make_action_space
 from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.control.motion_filter import Motion, MotionFilter, Push
 from hybrid_rl_ros.control.regions import regions_of
@@ -33,7 +33,9 @@ class ArmMotion:
         self.limited_by: set[str] = set()
         self._kinematics = ArmKinematics(robot)
         self._step_s = config.control_period_s
-        self._space = make_action_space(self._kinematics, robot, config.action, self._step_s)
+        self._policy_space = self._space = make_action_space(self._kinematics, robot, config.action, self._step_s)
+        by_joints = config.action.model_copy(update={'space': 'joint_delta'})
+        self._joint_space = JointSpace(self._kinematics, robot, by_joints, self._step_s)
         self._filter = MotionFilter(robot, self._kinematics, regions_of(robot, self._kinematics), self.period_s)
         self._is_velocity = robot.command.is_velocity
         self._top_rad_s = np.array(robot.joint_speeds_rad_s)
@@ -63,8 +65,15 @@ class ArmMotion:
         self._goal, self._left_s = self._filter.position, 0.0
         return self._setpoint(Motion(self._filter.position, self._filter.velocity, ()), self.period_s)
 
-    def act(self, action: np.ndarray, measured_rad: np.ndarray) -> Target:
-        """Take an action for the next control step. Raises ValueError if it is not finite or of the wrong length."""
+    def act(self, action: np.ndarray, measured_rad: np.ndarray, by_joints: bool = False) -> Target:
+        """Take an action for the next control step. Raises ValueError if it is not finite or of the wrong length.
+
+        `by_joints`: its numbers are of `joint_delta`, whatever the policy's are; so a reset may turn the joints.
+        """
+        space = self._joint_space if by_joints else self._policy_space
+        if space is not self._space:
+            self._space = space
+            space.sync(self._filter.position)
         target = self._space.step(action, measured_rad)
         self._goal, self._left_s = target.arm_rad, self._step_s
         return target

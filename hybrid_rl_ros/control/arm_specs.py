@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.control.action_space import action_dimensions
 from hybrid_rl_ros.control.kinematics import ArmKinematics
-from hybrid_rl_ros.control.reset_routine import require_possible
+from hybrid_rl_ros.control.reset_routine import Reach, require_possible
 from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, ObservationSpec, Specs, VectorSpec
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import RobotConfig
@@ -32,8 +30,7 @@ def arm_specs(config: Config, robot: RobotConfig, kinematics: ArmKinematics) -> 
         for name in sorted(names):
             _state_dimension(name, config, robot, kinematics, key)
     actions = action_dimensions(robot, config.action, kinematics)
-    workspace_m = np.array(robot.limits.workspace_low_m), np.array(robot.limits.workspace_high_m)
-    require_possible(config.reset.routine, [action.name for action in actions], workspace_m)
+    require_possible(config.reset.routine, Reach.of(robot, config.action, kinematics))
     images = tuple(
         ImageSpec(camera=name, height=camera.height, width=camera.width)
         for name, camera in config.observation.cameras.items()

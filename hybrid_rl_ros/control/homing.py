@@ -6,6 +6,7 @@ import numpy as np
 
 GAIN = 0.7
 ARRIVED_M = 0.01
+ARRIVED_RAD = 0.02
 # Sideways only once the tool is nearly up: what stands on the table, or round the peg, stays where it is.
 NEARLY_UP_M = 0.02
 SIDEWAYS_M = 0.02
@@ -28,3 +29,10 @@ def homing_action(
         way = np.append(inside - tool_m[:2], way[2])
     step = GAIN * way
     return step / max(1.0, np.abs(step).max() / max_step_m)
+
+
+def joint_homing_action(joints_rad: np.ndarray, goal_rad: np.ndarray, max_step_rad: float) -> np.ndarray | None:
+    """(J,) rad for each joint to go, all of them at once, or None when they have arrived."""
+    way = goal_rad - joints_rad
+    furthest = float(np.abs(way).max())
+    return None if furthest <= ARRIVED_RAD else way * min(GAIN, max_step_rad / furthest)

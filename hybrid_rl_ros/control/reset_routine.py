@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from hybrid_rl_ros.control.homing import INWARD_M, homing_action
+from hybrid_rl_ros.config import ActionConfig
+from hybrid_rl_ros.control.action_space import action_dimensions, joint_names
+from hybrid_rl_ros.control.homing import INWARD_M, homing_action, joint_homing_action
+from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.reset_config import WaypointConfig
+from hybrid_rl_ros.robot_config import RobotConfig
 
 OPENED, GRIPPER_S = 0.9, 1.0
 AXES = 'xyz'
@@ -16,44 +21,82 @@ AXES = 'xyz'
 READS = tuple(f'ee.{axis}' for axis in AXES)
 OPENING = 'gripper.opening'
 
-Workspace = tuple[np.ndarray, np.ndarray]  # its corners, (3,) m each
+
+@dataclass(frozen=True)
+class Reach:
+    """What a routine may ask of an arm: the names of its run's actions, the largest steps, and where it can be.
+
+    workspace_m: its corners, (3,) m each. joints, home_rad and limits_rad (low, high): (J,).
+    """
+
+    names: Sequence[str]
+    max_step_m: float
+    max_step_rad: float
+    workspace_m: tuple[np.ndarray, np.ndarray]
+    joints: Sequence[str]
+    home_rad: np.ndarray
+    limits_rad: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(cls, robot: RobotConfig, action: ActionConfig, kinematics: ArmKinematics) -> Reach:
+        return cls(
+            names=[dimension.name for dimension in action_dimensions(robot, action, kinematics)],
+            max_step_m=action.max_step_m,
+            max_step_rad=action.max_step_rad,
+            workspace_m=(np.array(robot.limits.workspace_low_m), np.array(robot.limits.workspace_high_m)),
+            joints=robot.arm_joints,
+            home_rad=np.array(robot.home_rad),
+            limits_rad=(kinematics.lower_rad, kinematics.upper_rad),
+        )
 
 
-def require_possible(routine: Sequence[WaypointConfig], names: Sequence[str], workspace_m: Workspace) -> None:
-    """Raises UserError for a routine that actions of `names` cannot do, or that leaves the workspace (low, high)."""
+def require_possible(routine: Sequence[WaypointConfig], reach: Reach) -> None:
+    """Raises UserError for a routine that the run's actions cannot do, or that leaves the workspace or the joints."""
     for number, waypoint in enumerate(routine):
         where = f'reset.routine.{number}'
-        if waypoint.gripper and 'gripper' not in names:
+        if waypoint.gripper and 'gripper' not in reach.names:
             raise UserError(f'{where}.gripper: the actions of this run have no gripper; set action.gripper: true')
-        if waypoint.move is None:
-            continue
-        if list(names[:3]) != [f'ee.d{axis}' for axis in AXES]:
-            raise UserError(f'{where}.move: needs action.space: ee_delta; these actions are {", ".join(names)}')
-        for axis, place, reach, low, high in zip(AXES, waypoint.move, waypoint.randomise_m, *workspace_m):
-            if place is not None and not low <= place - reach <= place + reach <= high:
-                raise UserError(
-                    f'{where}.move: {axis} {place:g} with randomise_m {reach:g} is not within the workspace, '
-                    f'{low:g} to {high:g} m'
-                )
+        if waypoint.move is not None:
+            _require_place(where, waypoint, reach)
+        if isinstance(waypoint.joints, list):
+            _require_joints(where, waypoint.joints, waypoint.randomise_rad, reach)
+
+
+def _require_place(where: str, waypoint: WaypointConfig, reach: Reach) -> None:
+    assert waypoint.move is not None
+    if list(reach.names[:3]) != [f'ee.d{axis}' for axis in AXES]:
+        raise UserError(f'{where}.move: needs action.space: ee_delta; these actions are {", ".join(reach.names)}')
+    for axis, place, off, low, high in zip(AXES, waypoint.move, waypoint.randomise_m, *reach.workspace_m):
+        if place is not None and not low <= place - off <= place + off <= high:
+            raise UserError(
+                f'{where}.move: {axis} {place:g} with randomise_m {off:g} is not within the workspace, '
+                f'{low:g} to {high:g} m'
+            )
+
+
+def _require_joints(where: str, joints_rad: Sequence[float], off: float, reach: Reach) -> None:
+    if len(joints_rad) != len(reach.joints):
+        each = ', '.join(reach.joints)
+        raise UserError(f'{where}.joints: expected {len(reach.joints)} numbers, rad, one each for {each}')
+    for joint, place, low, high in zip(reach.joints, joints_rad, *reach.limits_rad):
+        if not low <= place - off <= place + off <= high:
+            raise UserError(
+                f'{where}.joints: {joint} {place:g} with randomise_rad {off:g} is not within its limits, '
+                f'{low:.4g} to {high:.4g} rad'
+            )
 
 
 class ResetRoutine:
     """Goes through the waypoints; call `begin`, then `act` once for each control step until it is None.
 
-    `late`: what was not reached in its time, or ''. Actions are along the base's axes, in m.
+    `late`: what was not reached in its time, or ''. Actions are the run's own, along the base's axes in m, or on
+    the way of the joints those of `joint_delta` in rad, which safety_node takes of a reset whatever the policy's are.
     """
 
     def __init__(
-        self,
-        routine: Sequence[WaypointConfig],
-        names: Sequence[str],
-        max_step_m: float,
-        workspace_m: Workspace,
-        rate_hz: float,
-        rng: np.random.Generator,
+        self, routine: Sequence[WaypointConfig], reach: Reach, rate_hz: float, rng: np.random.Generator
     ) -> None:
-        self._routine, self._names, self._rng = routine, names, rng
-        self._max_step_m, self._workspace_m, self._rate_hz = max_step_m, workspace_m, rate_hz
+        self._routine, self._reach, self._rate_hz, self._rng = routine, reach, rate_hz, rng
         self.begin()
 
     def begin(self) -> None:
@@ -65,52 +108,71 @@ class ResetRoutine:
 
     def act(self, numbers: Mapping[str, float]) -> dict[str, float] | None:
         """The action of this step, or None when the routine is done, or late. Reads READS, and OPENING."""
-        tool = np.array([numbers[name] for name in READS])
         if self._gripper is None:
             # What is in the hand at the end of an episode stays there until the routine says otherwise.
             self._gripper = 1.0 if numbers.get(OPENING, 1.0) >= OPENED else -1.0
         while self._at < len(self._routine):
             waypoint = self._routine[self._at]
-            way = self._way(waypoint, tool, numbers)
+            way = self._way(waypoint, numbers)
             if way is None:
                 self._at, self._steps, self._goal = self._at + 1, 0, None
                 continue
             self._steps += 1
             # Waiting and closing take the time that they take.
-            may_be_late = waypoint.move is not None or waypoint.gripper == 'open'
+            may_be_late = waypoint.wait_s is None and waypoint.gripper != 'close'
             if may_be_late and self._steps > waypoint.within_s * self._rate_hz:
                 self.late = f'reset.routine.{self._at} ({_told(waypoint)}) was not done in {waypoint.within_s:g} s'
                 return None
-            return self._action(way)
+            return self._with_gripper(way)
         return None
 
-    def _way(self, waypoint: WaypointConfig, tool: np.ndarray, numbers: Mapping[str, float]) -> np.ndarray | None:
-        """(3,) m to go at this step, or None when the waypoint is behind."""
+    def _way(self, waypoint: WaypointConfig, numbers: Mapping[str, float]) -> dict[str, float] | None:
+        """What to do at this step, or None when the waypoint is behind."""
         passed_s = self._steps / self._rate_hz
         if waypoint.gripper:
             self._gripper = 1.0 if waypoint.gripper == 'open' else -1.0
             opened = waypoint.gripper == 'open' and numbers[OPENING] >= OPENED
             done = passed_s > 0.0 and (opened or (waypoint.gripper == 'close' and passed_s >= GRIPPER_S))
-            return None if done else np.zeros(3)
+            return None if done else self._nowhere()
         if waypoint.wait_s is not None:
-            return None if passed_s >= waypoint.wait_s else np.zeros(3)
+            return None if passed_s >= waypoint.wait_s else self._nowhere()
+        return self._turn(waypoint, numbers) if waypoint.joints else self._move(waypoint, numbers)
+
+    def _move(self, waypoint: WaypointConfig, numbers: Mapping[str, float]) -> dict[str, float] | None:
         assert waypoint.move is not None
+        tool, (low, high) = np.array([numbers[name] for name in READS]), self._reach.workspace_m
         if self._goal is None:
-            reach = np.array(waypoint.randomise_m)
-            low, high = self._workspace_m
             # Up along the very edge of the workspace the gate lets nothing go: the tool comes in by so much meanwhile.
             stays = np.append(np.clip(tool[:2], low[:2] + INWARD_M, high[:2] - INWARD_M), tool[2])
             there = [now if place is None else place for place, now in zip(waypoint.move, stays)]
-            self._goal = np.clip(np.array(there) + self._rng.uniform(-reach, reach), *self._workspace_m)
-        return homing_action(tool, self._goal, self._max_step_m, *self._workspace_m)
+            self._goal = np.clip(there + self._drawn(np.array(waypoint.randomise_m)), low, high)
+        way = homing_action(tool, self._goal, self._reach.max_step_m, low, high)
+        return None if way is None else self._nowhere() | dict(zip(self._reach.names[:3], way.tolist()))
 
-    def _action(self, way: np.ndarray) -> dict[str, float]:
+    def _turn(self, waypoint: WaypointConfig, numbers: Mapping[str, float]) -> dict[str, float] | None:
+        joints, names = self._reach.joints, joint_names(self._reach.joints)
+        if self._goal is None:
+            there = self._reach.home_rad if waypoint.joints == 'home' else np.array(waypoint.joints)
+            off = self._drawn(np.full(len(joints), waypoint.randomise_rad))
+            self._goal = np.clip(there + off, *self._reach.limits_rad)
+        now = np.array([numbers[f'{joint}.position'] for joint in joints])
+        way = joint_homing_action(now, self._goal, self._reach.max_step_rad)
+        return None if way is None else dict(zip(names, way.tolist()))
+
+    def _drawn(self, reach: np.ndarray) -> np.ndarray:
+        return self._rng.uniform(-reach, reach)
+
+    def _nowhere(self) -> dict[str, float]:
+        return dict.fromkeys(self._reach.names, 0.0)
+
+    def _with_gripper(self, action: dict[str, float]) -> dict[str, float]:
         """The gripper is told again what it was told last, for the next action would let go."""
-        action = dict.fromkeys(self._names, 0.0) | dict(zip(self._names[:3], way.tolist()))
-        return action | ({'gripper': self._gripper or 0.0} if 'gripper' in action else {})
+        return action | ({'gripper': self._gripper or 0.0} if 'gripper' in self._reach.names else {})
 
 
 def _told(waypoint: WaypointConfig) -> str:
     if waypoint.move is not None:
         return f'move {list(waypoint.move)}'
+    if waypoint.joints:
+        return f'joints {waypoint.joints}'
     return f'gripper {waypoint.gripper}' if waypoint.gripper else f'wait {waypoint.wait_s:g} s'

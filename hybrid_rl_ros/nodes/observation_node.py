@@ -58,6 +58,8 @@ class ObservationNode(GraphNode):
         config, spec = self.config, self.specs.observation
         self._cameras = {image.camera: image for image in spec.images}
         self._judged = config.judged_numbers
+        if config.reset.turns_joints:
+            self._judged += [f'{joint}.position' for joint in self.robot.arm_joints]
         seeing = STEP_CONSUMERS if config.bag.images else STEP_CONSUMERS[:-1]
         images = {f'observation/image/{camera}': seeing for camera in self._cameras}
         self.consumers = {**self.consumers, **images}

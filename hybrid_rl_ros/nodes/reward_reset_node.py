@@ -15,8 +15,9 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from hybrid_rl_ros.control.episode import Episode
+from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.control.practice_watch import PracticeWatch
-from hybrid_rl_ros.control.reset_routine import ResetRoutine
+from hybrid_rl_ros.control.reset_routine import Reach, ResetRoutine
 from hybrid_rl_ros.control.stuck import StuckWatch
 from hybrid_rl_ros.data.stamp_join import StampJoin
 from hybrid_rl_ros.errors import UserError
@@ -104,13 +105,12 @@ class RewardResetNode(GraphNode):
         self.every(0.1, self._watch)
 
     def _make_autonomous(self) -> AutonomousReset | None:
-        config, limits = self.config.reset, self.robot.limits
+        config = self.config.reset
         if not config.routine:
             return None
         rate_hz, seed = self.config.control_rate_hz, [self.config.seed, self._episode.number + 1]
-        workspace_m = np.array(limits.workspace_low_m), np.array(limits.workspace_high_m)
-        names, step_m = self.specs.action.names, self.config.action.max_step_m
-        routine = ResetRoutine(config.routine, names, step_m, workspace_m, rate_hz, np.random.default_rng(seed))
+        reach = Reach.of(self.robot, self.config.action, ArmKinematics(self.robot))
+        routine = ResetRoutine(config.routine, reach, rate_hz, np.random.default_rng(seed))
         verify = make_sight(config.verify, self.specs) if config.verify else None
         self.consumers = {**self.consumers, 'action/reset': ('safety_node',)}
         self._reset_action = self.publisher(JointState, 'action/reset', STEP)

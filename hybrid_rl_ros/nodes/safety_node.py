@@ -17,6 +17,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from hybrid_rl_ros.control.action_check import EXTRA, ActionCheck
+from hybrid_rl_ros.control.action_space import joint_names
 from hybrid_rl_ros.control.arm_motion import ArmMotion
 from hybrid_rl_ros.control.gate import SOURCES, Gate
 from hybrid_rl_ros.control.motion_filter import Push
@@ -72,7 +73,10 @@ class SafetyNode(GraphNode):
         self._driver = DriverStates(self, robot)
         self._driver_was_ready = False
         lead_s = self.config.max_lead_s
-        self._check = ActionCheck(self.specs.action.names, robot.base_frame, safety.max_action_age_s, lead_s)
+        names = self.specs.action.names
+        fingers = [name for name in names if name == 'gripper']
+        self._joint_names = [] if self._direct else [*joint_names(robot.arm_joints), *fingers]
+        self._check = ActionCheck(names, robot.base_frame, safety.max_action_age_s, lead_s, self._joint_names)
         self._wrench = WrenchWatch(robot, safety.wrench_timeout_s)
         # One voice each: who may act, what the episode is, and what the robot is told.
         self._watched = [f'action/{source}' for source in SOURCES] + ['reward', 'estop']
@@ -195,7 +199,7 @@ class SafetyNode(GraphNode):
         if admitted:
             # What the policy made its action from belongs to what was executed.
             noise = {name: value for name, value in action.items() if name.startswith(EXTRA)}
-            self._report(stamp, self._execute(stamp, pick(action, self.specs.action.names)) | noise, source)
+            self._report(stamp, self._execute(stamp, action) | noise, source)
         elif self._gate.mode in SOURCES:
             # Somebody else steers. Should they hand back at this very stamp, this is what is done.
             self._passed_over = (stamp, action)
@@ -212,10 +216,11 @@ class SafetyNode(GraphNode):
             self._report_hold(stamp)
         self._passed_over = None
 
-    def _execute(self, stamp: int, action: np.ndarray) -> dict[str, float]:
+    def _execute(self, stamp: int, action: dict[str, float]) -> dict[str, float]:
         names = self.specs.action.names
         if self._motion is None:
-            return dict(zip(names, np.clip(action, self.specs.action.low, self.specs.action.high).tolist()))
+            clipped = np.clip(pick(action, names), self.specs.action.low, self.specs.action.high)
+            return dict(zip(names, clipped.tolist()))
         measured = pick(self._joints, self.robot.arm_joints)
         if not self._started:
             # The first command is where the arm is: taking over never jumps.
@@ -224,7 +229,9 @@ class SafetyNode(GraphNode):
                 self._send(first)
             self._started = True
         self._motion.push = self._push(measured)
-        target = self._motion.act(action, measured)
+        by_joints = names[0] not in action
+        told = self._joint_names if by_joints else names
+        target = self._motion.act(pick(action, told), measured, by_joints)
         if self.lockstep:
             self._arm.send(self._motion.whole_step(), stamp)
         if target.gripper is not None:
@@ -238,7 +245,8 @@ class SafetyNode(GraphNode):
             moved['moved/gripper'] = 0.0
         limited = {f'limited/{name}': 1.0 for name in sorted(self._motion.limited_by)}
         self._motion.limited_by.clear()
-        return {**dict(zip(names, target.executed.tolist())), **moved, **limited}
+        executed = dict(zip(told, target.executed.tolist()))
+        return {**dict.fromkeys(names, 0.0), **executed, **moved, **limited}
 
     def tick(self) -> None:
         self._polled.take()

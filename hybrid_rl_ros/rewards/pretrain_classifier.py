@@ -25,6 +25,7 @@ from hybrid_rl_ros.rewards.classifier import SuccessClassifier
 from hybrid_rl_ros.rewards.classifier_measures import LEAST_THRESHOLD, Confusion, LabelledFrames, Scores
 from hybrid_rl_ros.rewards.classifier_training import train_classifier
 from hybrid_rl_ros.rewards.contact_sheet import write_mistakes
+from hybrid_rl_ros.rewards.success_gate import refusals
 
 LEAST_RECALL = 0.5
 
@@ -38,6 +39,8 @@ def pretrain_classifier(config: Config, specs: Specs, demos_folder: Path | None,
         lines = ProgressLines('classifier')
         classifier, learned_from, scores = train_classifier(store, config, resolve_device(config), lines)
         facts = facts_of(classifier, learned_from, scores, config)
+        successes = store.states(scores.frames.rows[scores.frames.success])
+        facts['gate_keeps_out'] = refusals(classifier.gate, successes, store.specs.observation.state.names)
         write_mistakes(scores, classifier, store, run / 'contact_sheet.png')
     (run / 'classifier.json').write_text(json.dumps(facts, indent=1) + '\n')
     sys.stdout.write('\n'.join(report_lines(facts)) + '\n')
@@ -86,10 +89,11 @@ def report_lines(facts: dict[str, Any]) -> list[str]:
     ]
     if facts['recall'] < LEAST_RECALL:
         raised, refused = facts['threshold'] > LEAST_THRESHOLD, facts['recall'] < facts['recall_without_gate']
+        kept_out = ', '.join(f'{count} by {name}' for name, count in facts['gate_keeps_out'].items())
         mends = [
             'look at contact_sheet.png and record more of them',
             *(['allow a higher classifier.max_false_positive_rate'] if raised else []),
-            *(['widen classifier.gate_margin'] if refused else []),
+            *([f'widen classifier.gate_margin, for the gate keeps out {kept_out}'] if refused else []),
         ]
         said.append(f'warning: misses {1 - facts["recall"]:.1%} of the successes held out; {", or ".join(mends)}')
     return [f'pretrain: {line}' for line in said]

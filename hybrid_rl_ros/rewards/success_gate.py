@@ -28,6 +28,15 @@ class SuccessGate(Section):
         return np.array([self.holds(dict(zip(names, state))) for state in states.tolist()], bool)
 
 
+def refusals(gate: SuccessGate, states: np.ndarray, names: Sequence[str]) -> dict[str, int]:
+    """Of states (N, S), how many each name that is ever outside its range keeps out, the worst first."""
+    columns = dict(zip(names, states.T))
+    outside = {
+        name: int(((columns[name] < low) | (columns[name] > high)).sum()) for name, (low, high) in gate.ranges.items()
+    }
+    return {name: count for name, count in sorted(outside.items(), key=lambda item: -item[1]) if count}
+
+
 def gate_around(states: np.ndarray, spec: VectorSpec, margin: float) -> SuccessGate:
     """The gate that holds for all of `states` (N, S), widened by `margin` of each range on both sides.
 

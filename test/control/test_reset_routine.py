@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from hybrid_rl_ros.control.reset_routine import ResetRoutine, require_possible
+from hybrid_rl_ros.control.reset_routine import Reach, ResetRoutine, require_possible
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.reset_config import ResetConfig, WaypointConfig
 
 NAMES = ['ee.dx', 'ee.dy', 'ee.dz', 'gripper']
 WORKSPACE = np.array([0.3, -0.25, 0.0]), np.array([0.6, 0.25, 0.4])
-RATE_HZ, STEP_M = 10.0, 0.025
+RATE_HZ, STEP_M, STEP_RAD = 10.0, 0.025, 0.1
+JOINTS, HOME, LIMITS = ['a', 'b'], np.array([0.2, -0.4]), (np.array([-1.0, -2.0]), np.array([1.0, 0.5]))
+REACH = Reach(NAMES, STEP_M, STEP_RAD, WORKSPACE, JOINTS, HOME, LIMITS)
 
 
 def routine_of(*waypoints: dict, seed: int = 0) -> ResetRoutine:
     made = [WaypointConfig.model_validate(waypoint) for waypoint in waypoints]
-    return ResetRoutine(made, NAMES, STEP_M, WORKSPACE, RATE_HZ, np.random.default_rng(seed))
+    return ResetRoutine(made, REACH, RATE_HZ, np.random.default_rng(seed))
 
 
 class Arm:
@@ -123,25 +127,73 @@ def test_what_is_not_reached_in_its_time_is_late_and_says_what():
     assert not routine.late and routine.act(blocked) is not None
 
 
+def turned(routine: ResetRoutine, joints: np.ndarray) -> list[dict[str, float]]:
+    told = []
+    while action := routine.act({'a.position': joints[0], 'b.position': joints[1], 'gripper.opening': 0.4}):
+        told.append(action)
+        joints += [action['a.delta'], action['b.delta']]
+    return told
+
+
+def test_joints_arrive_together_in_steps_of_their_own_and_what_is_held_stays_held():
+    joints, routine = np.array([1.0, -0.5]), routine_of({'joints': [0.0, 0.0]})
+    told = turned(routine, joints)
+    assert np.abs(joints).max() <= 0.02 and not routine.late
+    assert max(abs(action['a.delta']) for action in told) == pytest.approx(STEP_RAD)
+    assert all(action['b.delta'] == pytest.approx(-0.5 * action['a.delta']) for action in told)
+    assert {action['gripper'] for action in told} == {-1.0}
+    assert set(told[0]) == {'a.delta', 'b.delta', 'gripper'}
+
+
+def test_home_is_that_of_the_robot_and_may_be_randomised_within_the_limits():
+    ends = []
+    routine = routine_of({'joints': 'home', 'randomise_rad': 0.95})
+    for _ in range(30):
+        joints = np.array([0.9, 0.0])
+        routine.begin()
+        turned(routine, joints)
+        ends.append(joints)
+    assert (np.array(ends) >= LIMITS[0] - 0.02).all() and (np.array(ends) <= LIMITS[1] + 0.02).all()
+    assert np.std(ends, axis=0).min() > 0.2
+    joints = np.array([0.9, 0.0])
+    turned(routine_of({'joints': 'home'}), joints)
+    np.testing.assert_allclose(joints, HOME, atol=0.02)
+
+
+def test_joints_that_do_not_come_are_late():
+    routine = routine_of({'joints': [0.0, 0.0], 'within_s': 1.0})
+    blocked = {'a.position': 0.5, 'b.position': 0.0}
+    assert [routine.act(blocked) for _ in range(12)].index(None) == 10
+    assert routine.late == 'reset.routine.0 (joints [0.0, 0.0]) was not done in 1 s'
+
+
 @pytest.mark.parametrize(
     ('waypoint', 'names', 'says'),
     [
         ({'move': [0.7, 0.0, 0.2]}, NAMES, 'reset.routine.0.move: x 0.7 .* not within the workspace, 0.3 to 0.6 m'),
         ({'move': [0.5, 0.2, 0.2], 'randomise_m': [0, 0.1, 0]}, NAMES, 'y 0.2 with randomise_m 0.1 is not within'),
+        ({'joints': [0.0]}, NAMES, 'reset.routine.0.joints: expected 2 numbers, rad, one each for a, b'),
+        ({'joints': []}, NAMES, 'expected 2 numbers'),
+        (
+            {'joints': [0.0, 0.4], 'randomise_rad': 0.2},
+            NAMES,
+            'b 0.4 with randomise_rad 0.2 is not .* -2 to 0.5',
+        ),
         ({'gripper': 'open'}, NAMES[:3], 'have no gripper'),
         ({'move': [0.5, 0.0, 0.2]}, ['joint1', 'joint2', 'joint3'], 'needs action.space: ee_delta'),
     ],
 )
 def test_a_routine_that_cannot_be_done_is_one_line(waypoint, names, says):
     with pytest.raises(UserError, match=says):
-        require_possible([WaypointConfig.model_validate(waypoint)], names, WORKSPACE)
+        require_possible([WaypointConfig.model_validate(waypoint)], replace(REACH, names=names))
 
 
 @pytest.mark.parametrize(
     ('reset', 'says'),
     [
-        ({'routine': [{}]}, 'expected exactly one of move, gripper, wait_s'),
+        ({'routine': [{}]}, 'expected exactly one of move, joints, gripper, wait_s'),
         ({'routine': [{'move': [0.5, 0, 0.2], 'wait_s': 1}]}, 'there is move and wait_s'),
+        ({'routine': [{'wait_s': 1, 'randomise_rad': 0.1}]}, 'randomise_rad belongs to joints'),
         ({'routine': [{'wait_s': 1, 'randomise_m': [0.1, 0, 0]}]}, 'randomise_m belongs to move'),
         ({'verify': {'when': 'ee.z > 0'}}, 'there is none'),
     ],

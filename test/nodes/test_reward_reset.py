@@ -16,6 +16,7 @@ from hybrid_rl_ros.bringup import node_status
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Observation
 from hybrid_rl_ros.learning.policies.policy import Policy
+from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.run_folder import read_json_lines
 
 pytestmark = pytest.mark.slow
@@ -89,6 +90,29 @@ def test_two_tasks_in_turn_make_each_other_possible(tmp_path, clock, routine):
         moved = [after[0, way] - before[-1, way] for before, after in changes]
         # What the arm still does while it comes to rest.
         assert np.abs(moved).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ('clock', 'space'), [('lockstep', 'ee_delta'), ('lockstep', 'joint_position'), ('realtime', 'ee_delta')]
+)
+def test_a_routine_may_turn_the_joints_whatever_the_actions_of_the_policy_are(tmp_path, clock, space):
+    """An elbow that is off to one side at the start of every episode, and the way there at the gate's speeds."""
+    out, bend = tmp_path / 'run', 0.3
+    robot = load_robot('sim_arm')
+    goal = [place + bend * (joint in (0, 2)) for joint, place in enumerate(robot.home_rad)]
+    state = [*(f'{joint}.position' for joint in robot.arm_joints)]
+    routine = {'routine': [{'joints': 'home'}, {'joints': goal}]}
+    settings = [f'clock={clock}', f'action.space={space}', f'observation.state={json.dumps(state)}', reset(**routine)]
+    settings += ['sim.reset=none', 'train.env_steps=60', 'episode.time_limit_steps=20', *PATIENT]
+    process = hybrid_rl('train', '--config', REACH, '--run', str(out), *overrides(*SMALL, *settings))
+    _, errors = process.communicate(timeout=150)
+    assert process.returncode == 0, errors
+    with ReplayStore.open(out / 'replay', read_only=True) as store:
+        starts = [store.states(store.episode_rows(episode.episode))[0] for episode in store.episodes()]
+    # The simulation has placed the arm once, at the very beginning.
+    starts = starts[1:]
+    assert len(starts) >= 2
+    np.testing.assert_allclose(starts, np.tile(goal, (len(starts), 1)), atol=0.03)
 
 
 def test_a_reset_that_does_not_work_calls_a_person_who_lets_it_go_on(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_judge import SPECS
 
-from hybrid_rl_ros.control.reset_routine import ResetRoutine
+from hybrid_rl_ros.control.reset_routine import Reach, ResetRoutine
 from hybrid_rl_ros.reset_config import ResetConfig
 from hybrid_rl_ros.rewards.autonomous_reset import AutonomousReset, PersonCaller
 from hybrid_rl_ros.rewards.sights import make_sight
@@ -22,7 +22,8 @@ RATE_HZ = 10.0
 def reset_of(changes: list[str], **settings) -> AutonomousReset:
     config = ResetConfig.model_validate({'routine': [{'wait_s': 0.3}], **settings})
     workspace = np.zeros(3), np.ones(3)
-    routine = ResetRoutine(config.routine, NAMES, 0.02, workspace, RATE_HZ, np.random.default_rng(0))
+    reach = Reach(NAMES, 0.02, 0.1, workspace, [], np.zeros(0), (np.zeros(0), np.zeros(0)))
+    routine = ResetRoutine(config.routine, reach, RATE_HZ, np.random.default_rng(0))
     verify = make_sight(config.verify, SPECS) if config.verify else None
     return AutonomousReset(config, routine, verify, RATE_HZ, changes.append)
 

@@ -24,9 +24,11 @@ from hybrid_rl_ros.learning.networks.resnet import ChannelAffine, ResNet
 from hybrid_rl_ros.learning.policies.shape import PolicyShape
 from hybrid_rl_ros.rewards.classifier import SuccessClassifier
 from hybrid_rl_ros.rewards.classifier_training import train_classifier
+from hybrid_rl_ros.rewards.disputes import Disputes
 from hybrid_rl_ros.rewards.presence import CLASSIFIER_FILE
 from hybrid_rl_ros.rewards.pretrain_classifier import pretrain_classifier, report_lines
-from hybrid_rl_ros.rewards.success_gate import SuccessGate
+from hybrid_rl_ros.rewards.source import Seen
+from hybrid_rl_ros.rewards.success_gate import SuccessGate, refusals
 
 SIZE = 32
 STEPS = 10
@@ -243,6 +245,12 @@ def test_cameras_that_are_not_there_are_named(demos, tmp_path):
             train_classifier(store, make_config(), 'cpu', silent)
 
 
+def test_the_gate_says_whom_it_keeps_out():
+    gate = SuccessGate(ranges={'a': (0.0, 1.0), 'b': (-1.0, 1.0), 'c': (0.0, 2.0)})
+    states = np.array([[5.0, 0.5, 0.0, 3.0], [5.0, 2.0, 0.0, -1.0], [5.0, 0.0, 1.0, 0.0]])
+    assert list(refusals(gate, states, ['other', 'a', 'b', 'c']).items()) == [('c', 2), ('a', 1)]
+
+
 def test_a_success_that_is_not_rewarded_cannot_be_told(demos):
     config = Config.model_validate({**make_config().model_dump(), 'reward': {'success_reward': 0, 'step_reward': -1}})
     with pytest.raises(UserError, match='reward.success_reward: .* expected one above 0, got 0'):
@@ -287,6 +295,19 @@ def test_the_command_trains_a_classifier_and_no_policy(tmp_path, capfd):
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("hybrid-rl: error: classifier.cameras: 'side' is not in observation.cameras (front)")
 
+    disputes = Disputes(tmp_path / 'trained', specs, success_reward=1.0)
+    for number in range(6):
+        seen = Seen({'ee.x': 0.0}, {'front': picture(rng, number % 2 == 0)})
+        disputes.keep([seen], success=number % 2 == 0)
+    disputes.close()
+    refit = [*command, '--refit', str(tmp_path / 'trained'), '--run', str(tmp_path / 'again'), *arguments]
+    assert run(refit) == 0, capfd.readouterr().err
+    with ReplayStore.open(tmp_path / 'again' / 'learned_from', read_only=True) as store:
+        assert len(store.rows()) == 20 + 6 and len(store.episodes()) == 4 + 6
+        assert (store.records(store.rows()[-6:])['reward'] == [1, 0, 1, 0, 1, 0]).all()
+    facts = json.loads((tmp_path / 'again' / 'classifier.json').read_text())
+    assert facts['learned_from']['episodes'] + facts['held_out']['episodes'] == 10
+
 
 def test_a_low_recall_is_warned_of_with_what_mends_it():
     facts = {
@@ -299,10 +320,12 @@ def test_a_low_recall_is_warned_of_with_what_mends_it():
         'false_positive_rate_without_gate': 0.05,
         'recall': 0.4,
         'recall_without_gate': 0.4,
+        'gate_keeps_out': {'ee.z': 2, 'ee.x': 1},
     }
     (*_, warning) = report_lines(facts)
     assert warning.startswith('pretrain: warning: misses 60.0% of the successes held out; look at contact_sheet.png')
     assert 'max_false_positive_rate' in warning and 'gate_margin' not in warning
     (*_, warning) = report_lines({**facts, 'threshold': 0.5, 'recall_without_gate': 0.8})
-    assert 'max_false_positive_rate' not in warning and 'gate_margin' in warning
+    assert 'max_false_positive_rate' not in warning
+    assert warning.endswith('widen classifier.gate_margin, for the gate keeps out 2 by ee.z, 1 by ee.x')
     assert not any('warning' in line for line in report_lines({**facts, 'recall': 0.5}))
