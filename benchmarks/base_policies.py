@@ -38,7 +38,8 @@ from hybrid_rl_ros.learning.policies.base_network import BaseNetwork
 from hybrid_rl_ros.learning.rollouts import Episode, Rollouts
 from hybrid_rl_ros.sim.direct_loop import DirectLoop
 from hybrid_rl_ros.sim.experts import make_expert
-from hybrid_rl_ros.sim.tasks import FINGERS_REACH_M, POST_RADIUS_M
+from hybrid_rl_ros.sim.objects import POST_RADIUS_M
+from hybrid_rl_ros.sim.tasks import FINGERS_REACH_M
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'

@@ -23,7 +23,8 @@ from hybrid_rl_ros.sim.layout import (
     TABLE_SIZE_M,
     camera_views,
 )
-from hybrid_rl_ros.sim.tasks import OBJECT_CONTACT, Task
+from hybrid_rl_ros.sim.objects import OBJECT_CONTACT
+from hybrid_rl_ros.sim.tasks import Task
 
 TIMESTEP_S = 0.002
 

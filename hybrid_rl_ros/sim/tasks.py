@@ -1,4 +1,4 @@
-"""The tasks on the table: their bodies, their random starts, and when they are done."""
+"""The tasks on the table: what stands there, their random starts, and when they are done."""
 
 from __future__ import annotations
 
@@ -11,6 +11,25 @@ import numpy as np
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import RobotConfig
 from hybrid_rl_ros.sim.backend import NamedVector
+from hybrid_rl_ros.sim.objects import (
+    BLOCK_HEIGHT_M,
+    GOAL_RADIUS_M,
+    HOLE_CLEARANCE_M,
+    LIFT_CUBE_KG,
+    LIFT_CUBE_M,
+    PEG_BELOW_TOOL_M,
+    PEG_WIDTH_M,
+    POST_HEIGHT_M,
+    POST_RADIUS_M,
+    PUSH_CUBE_KG,
+    PUSH_CUBE_M,
+    add_block_with_hole,
+    add_cube,
+    add_disc,
+    add_peg,
+    add_post,
+    add_target,
+)
 
 if TYPE_CHECKING:
     # Only what builds MuJoCo's scene needs it; Gazebo judges and draws starts by this module without it.
@@ -20,40 +39,13 @@ if TYPE_CHECKING:
 Placement = tuple[float, float, float, float]
 
 REACH_TOLERANCE_M = 0.025
-PUSH_TOLERANCE_M = 0.03
+PUSH_TOLERANCE_M = GOAL_RADIUS_M
 PUSH_WAY_M = (0.08, 0.20)  # from the cube's start to the disc
 LIFT_HEIGHT_M = 0.08
 INSERTION_DEPTH_M = 0.02
-POST_RADIUS_M = 0.04
-POST_HEIGHT_M = 0.20
 FINGERS_REACH_M = 0.01  # beside the tool's point: nearer to the post than this they touch it
 OUT_OF_REACH_M = 0.05
 MOST_DRAWS = 1000
-
-LIFT_CUBE_M = 0.04
-LIFT_CUBE_KG = 0.1
-PUSH_CUBE_M = 0.05
-PUSH_CUBE_KG = 0.15
-CUBE_FRICTION = 0.5
-TARGET_RADIUS_M = 0.02
-GOAL_HALF_THICKNESS_M = 0.0005
-PEG_KG = 0.05
-PEG_LENGTH_M = 0.07
-PEG_FRICTION = 0.3
-PEG_WIDTH_M = 0.02
-PEG_BELOW_TOOL_M = 0.05
-HOLE_CLEARANCE_M = 0.0025  # per side
-BLOCK_WIDTH_M = 0.10
-BLOCK_HEIGHT_M = 0.05
-
-RED = (0.90, 0.08, 0.08, 1.0)
-GREEN = (0.10, 0.75, 0.20, 1.0)
-BLUE = (0.08, 0.30, 0.90, 1.0)
-ORANGE = (1.0, 0.50, 0.0, 1.0)
-
-# What the fingers and loose objects may touch; arm geoms are (1, 2), so that the arm never collides with itself.
-OBJECT_CONTACT = {'contype': 2, 'conaffinity': 3}
-NO_CONTACT = {'contype': 0, 'conaffinity': 0}
 
 
 class Task:
@@ -145,10 +137,7 @@ class Reach(Task):
     """Bring the tool to a target in the air."""
 
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
-        import mujoco
-
-        target = spec.worldbody.add_body(name='target', mocap=True)
-        target.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[TARGET_RADIUS_M, 0, 0], rgba=GREEN, **NO_CONTACT)
+        add_target(spec)
 
     def draw(self, rng: np.random.Generator) -> dict[str, Placement]:
         # Inside the box by more than the tolerance, so that no target asks for the very edge.
@@ -176,16 +165,8 @@ class Push(Task):
     gripper_starts_closed = True
 
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
-        import mujoco
-
-        goal = spec.worldbody.add_body(name='goal', mocap=True)
-        goal.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_CYLINDER,
-            size=[PUSH_TOLERANCE_M, GOAL_HALF_THICKNESS_M, 0],
-            rgba=GREEN,
-            **NO_CONTACT,
-        )
-        _add_cube(spec, PUSH_CUBE_M, mass_kg=PUSH_CUBE_KG, rgba=RED)
+        add_disc(spec)
+        add_cube(spec, PUSH_CUBE_M, PUSH_CUBE_KG)
 
     def draw(self, rng: np.random.Generator) -> dict[str, Placement]:
         # The tool has to get round the cube, so both stay away from the edges of the workspace.
@@ -229,7 +210,7 @@ class Lift(Task):
     start_offset_m = (0.08, 0.14, 0.05)
 
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
-        _add_cube(spec, LIFT_CUBE_M, mass_kg=LIFT_CUBE_KG, rgba=RED)
+        add_cube(spec, LIFT_CUBE_M, LIFT_CUBE_KG)
 
     def draw(self, rng: np.random.Generator) -> dict[str, Placement]:
         cube = self._on_table(rng, 0.10, 0.16)
@@ -263,25 +244,8 @@ class PegInsert(Task):
     closed_on_m = PEG_WIDTH_M / 2.0
 
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
-        import mujoco
-
-        half = PEG_WIDTH_M / 2.0
-        peg = tool.add_body(name='peg', gravcomp=1.0)
-        geom = peg.add_geom(
-            name='peg',
-            type=mujoco.mjtGeom.mjGEOM_BOX,
-            size=[half, half, PEG_LENGTH_M / 2.0],
-            pos=[0, 0, PEG_BELOW_TOOL_M - PEG_LENGTH_M / 2.0],
-            mass=PEG_KG,
-            rgba=ORANGE,
-            friction=[PEG_FRICTION, 0.005, 0.0001],
-            **OBJECT_CONTACT,
-        )
-        peg.add_site(name='peg_tip', pos=[0, 0, PEG_BELOW_TOOL_M])
-        # Bodies of one rigid chain do not collide by themselves; without this the fingers would close through the peg.
-        for finger in fingers:
-            spec.add_pair(geomname1=geom.name, geomname2=finger.name, condim=4, friction=[1.0, 1.0, 0.01, 1e-4, 1e-4])
-        _add_block_with_hole(spec)
+        add_peg(spec, tool, fingers)
+        add_block_with_hole(spec)
 
     def draw(self, rng: np.random.Generator) -> dict[str, Placement]:
         x, y = self._on_table(rng, 0.07, 0.10)
@@ -315,13 +279,8 @@ class Detour(Task):
     start_offset_m = (0.02, 0.02, 0.02)
 
     def build(self, spec: mujoco.MjSpec, tool: Any, fingers: list[Any]) -> None:
-        import mujoco
-
-        target = spec.worldbody.add_body(name='target', mocap=True)
-        target.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.02, 0, 0], rgba=GREEN, **NO_CONTACT)
-        post = spec.worldbody.add_body(name='post', mocap=True)
-        size = [POST_RADIUS_M, POST_HEIGHT_M / 2.0, 0]
-        post.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=size, rgba=RED, **NO_CONTACT)
+        add_target(spec)
+        add_post(spec)
 
     def draw(self, rng: np.random.Generator) -> dict[str, Placement]:
         post = self.centre[:2] + rng.uniform([-0.01, -0.01], [0.01, 0.01])
@@ -363,53 +322,8 @@ def make_task(name: str, robot: RobotConfig, placed: Mapping[str, tuple[float, f
     return TASKS[name](robot, placed)
 
 
-def _add_cube(spec: mujoco.MjSpec, side_m: float, mass_kg: float, rgba: tuple[float, ...]) -> None:
-    import mujoco
-
-    cube = spec.worldbody.add_body(name='cube', pos=[0, 0, side_m / 2.0])
-    cube.add_freejoint(name='cube')
-    cube.add_geom(
-        name='cube',
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        size=[side_m / 2.0] * 3,
-        mass=mass_kg,
-        rgba=rgba,
-        condim=4,
-        friction=[CUBE_FRICTION, 0.005, 0.0001],
-        solref=[0.004, 1.0],
-        solimp=[0.95, 0.99, 0.001, 0.5, 2.0],
-        **OBJECT_CONTACT,
-    )
-
-
 def _on_its_face(xy: np.ndarray, side_m: float, yaw: float) -> Placement:
     return (float(xy[0]), float(xy[1]), side_m / 2.0, yaw)
-
-
-def hole_walls_m() -> list[tuple[float, float, float, float]]:
-    """Middle (x, y) and half sizes of the walls around the hole."""
-    inner = PEG_WIDTH_M / 2.0 + HOLE_CLEARANCE_M
-    outer = BLOCK_WIDTH_M / 2.0
-    thickness = (outer - inner) / 2.0
-    middle = (outer + inner) / 2.0
-    walls = [(middle, 0.0, thickness, outer), (-middle, 0.0, thickness, outer)]
-    return [*walls, (0.0, middle, inner, thickness), (0.0, -middle, inner, thickness)]
-
-
-def _add_block_with_hole(spec: mujoco.MjSpec) -> None:
-    """Four walls around a square hole; the body's origin is the middle of the hole's mouth."""
-    import mujoco
-
-    block = spec.worldbody.add_body(name='hole', mocap=True, pos=[0, 0, BLOCK_HEIGHT_M])
-    for x, y, half_x, half_y in hole_walls_m():
-        block.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_BOX,
-            pos=[x, y, -BLOCK_HEIGHT_M / 2.0],
-            size=[half_x, half_y, BLOCK_HEIGHT_M / 2.0],
-            rgba=BLUE,
-            friction=[PEG_FRICTION, 0.005, 0.0001],
-            **OBJECT_CONTACT,
-        )
 
 
 def _point(name: str, position: Iterable[float]) -> NamedVector:

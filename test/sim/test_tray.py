@@ -10,8 +10,9 @@ import pytest
 
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import load_robot
+from hybrid_rl_ros.sim.objects import PUSH_CUBE_M
 from hybrid_rl_ros.sim.scene import build_scene
-from hybrid_rl_ros.sim.tasks import PUSH_CUBE_M, make_task
+from hybrid_rl_ros.sim.tasks import make_task
 
 ROBOT = load_robot('sim_arm')
 LOW, HIGH = np.array(ROBOT.limits.workspace_low_m[:2]), np.array(ROBOT.limits.workspace_high_m[:2])

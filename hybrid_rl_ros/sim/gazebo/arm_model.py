@@ -25,7 +25,8 @@ from hybrid_rl_ros.sim.gazebo.xml import (
     rpy_of,
 )
 from hybrid_rl_ros.sim.layout import FLANGE, CameraView, camera_views
-from hybrid_rl_ros.sim.tasks import ORANGE, PEG_BELOW_TOOL_M, PEG_FRICTION, PEG_KG, PEG_LENGTH_M, PEG_WIDTH_M, Task
+from hybrid_rl_ros.sim.objects import ORANGE, PEG_BELOW_TOOL_M, PEG_FRICTION, PEG_KG, PEG_LENGTH_M, PEG_WIDTH_M
+from hybrid_rl_ros.sim.tasks import Task
 
 Control = Literal['gz', 'ros2_control']
 

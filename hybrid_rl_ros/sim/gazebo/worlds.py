@@ -39,25 +39,24 @@ from hybrid_rl_ros.sim.layout import (
     TABLE_SIZE_M,
     camera_views,
 )
-from hybrid_rl_ros.sim.tasks import (
+from hybrid_rl_ros.sim.objects import (
     BLOCK_HEIGHT_M,
     BLOCK_WIDTH_M,
     BLUE,
     CUBE_FRICTION,
     GOAL_HALF_THICKNESS_M,
+    GOAL_RADIUS_M,
     GREEN,
     LIFT_CUBE_KG,
     LIFT_CUBE_M,
     PEG_FRICTION,
     PUSH_CUBE_KG,
     PUSH_CUBE_M,
-    PUSH_TOLERANCE_M,
     RED,
     TARGET_RADIUS_M,
-    Placement,
     hole_walls_m,
-    make_task,
 )
+from hybrid_rl_ros.sim.tasks import Placement, make_task
 
 TIMESTEP_S = 0.002
 # MuJoCo's block with the hole cannot be moved at all; here its weight holds it, because a static model's collision
@@ -146,7 +145,7 @@ def _write_target(world: Element, at: Placement) -> None:
 def _write_goal(world: Element, at: Placement) -> None:
     visual = _marker(world, 'goal', at)
     disc = add(add(visual, 'geometry'), 'cylinder')
-    add(disc, 'radius', PUSH_TOLERANCE_M)
+    add(disc, 'radius', GOAL_RADIUS_M)
     add(disc, 'length', 2.0 * GOAL_HALF_THICKNESS_M)
     add_material(visual, GREEN)
 
