@@ -22,11 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use('svg')
-import matplotlib.pyplot as plt
 import numpy as np
+from learning_tables import plot, section
 
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.run_folder import by_task, read_json_lines, succeeded_alone, success_rate
@@ -374,53 +371,12 @@ def write_tables() -> None:
     sections = []
     for name, benchmark in BENCHMARKS.items():
         paths = [benchmark.results(agent, variant) for agent, variant in benchmark.compared()]
-        results = [json.loads(path.read_text()) for path in paths if path.exists()]
-        if not results:
-            continue
-        plot(name, results)
-        title = benchmark.title
-        rows = [row(name_of(result), seed) for result in results for seed in result['seeds']]
-        sections.append(f'## {title}\n\n{TABLE_HEAD}' + '\n'.join(rows) + f'\n\n![{title}](results/{name}.svg)\n')
+        if results := [json.loads(path.read_text()) for path in paths if path.exists()]:
+            plot(RESULTS / f'{name}.svg', results, WINDOW)
+            sections.append(section(name, benchmark.title, results))
     text = README.read_text()
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
     README.write_text(before + '\n\n' + '\n'.join(sections) + '\n' + after)
-
-
-TABLE_HEAD = (
-    '| agent | seed | control steps | success (eval) | mean success, s | mean episode, s | steps to 90% | wall, s |\n'
-    '|---|---|---|---|---|---|---|---|\n'
-)
-
-
-def name_of(result: dict[str, Any]) -> str:
-    return ', '.join(filter(None, (result['agent'], result['variant'])))
-
-
-def row(agent: str, seed: dict[str, Any]) -> str:
-    rate = seed['success_rate_eval']
-    alone = ', '.join(f'{task} {share:.2f}' for task, share in seed.get('success_by_task', {}).items())
-    success = alone or '–' if rate is None else f'{rate:.2f} of {seed["eval_episodes"]}'
-    steps, steps_to_90 = (seed[key] or '–' for key in ('env_steps', 'steps_to_90'))
-    lengths = [seed[key] or '–' for key in ('mean_cycle_s', 'mean_episode_s')]
-    cells = [agent, seed['seed'], steps, success, *lengths, steps_to_90, f'{seed["wall_s"]:.0f}']
-    return '| ' + ' | '.join(map(str, cells)) + ' |'
-
-
-def plot(name: str, results: list[dict[str, Any]]) -> None:
-    """Training curves of every seed; an agent that does not train online is a line at its evaluation."""
-    figure, axes = plt.subplots(figsize=(7, 3.5), layout='constrained')
-    for number, result in enumerate(results):
-        for seed in result['seeds']:
-            label = f'{name_of(result)}, seed {seed["seed"]}'
-            style = ('-', '--', ':')[(seed['seed'] - 1) % 3]
-            if seed['curve']:
-                axes.plot(*zip(*seed['curve']), style, color=f'C{number}', label=label)
-            else:
-                axes.axhline(seed['success_rate_eval'], linestyle=style, color=f'C{number}', label=f'{label} (eval)')
-    axes.set(xlabel='control steps', ylabel=f'success, last {WINDOW} episodes', ylim=(-0.02, 1.02))
-    axes.legend(fontsize=8)
-    figure.savefig(RESULTS / f'{name}.svg', metadata={'Date': None})
-    plt.close(figure)
 
 
 if __name__ == '__main__':
