@@ -93,16 +93,11 @@ class ArmSimulation:
         steps = math.floor(self._owed_s / self._model.opt.timestep + 1e-6)
         self._owed_s -= steps * self._model.opt.timestep
         model, data = self._model, self._data
-        for _ in range(steps):
-            if not self._setpoints.moving:
-                break
-            position, velocity = self._setpoints.step()
-            data.ctrl[:] = position + self._lead_s * velocity
-            mujoco.mj_step(model, data)
-            steps -= 1
         if steps > 0:
-            data.ctrl[:] = self._setpoints.position
-            mujoco.mj_step(model, data, steps)
+            positions, velocities = self._setpoints.steps(steps)
+            for control in positions + self._lead_s * velocities:
+                data.ctrl[:] = control
+                mujoco.mj_step(model, data)
         mujoco.mj_forward(model, data)  # so that poses, sensors and pictures are of this instant
 
     def joint_state(self) -> JointReading:

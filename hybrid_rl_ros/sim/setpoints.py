@@ -31,9 +31,17 @@ class SetPoints:
 
     def step(self) -> tuple[np.ndarray, np.ndarray]:
         """Position at the end of the next time step, and the velocity during it."""
-        left = np.maximum(self._steps_left, 1)
-        change = (self._target - self.position) / left
-        # The last step lands on the target exactly, whatever rounding has gathered on the way.
-        self.position = np.where(left == 1, self._target, self.position + change)
-        self._steps_left = np.maximum(self._steps_left - 1, 0)
-        return self.position, change / self._timestep_s
+        positions, velocities = self.steps(1)
+        return positions[0], velocities[0]
+
+    def steps(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """(count, J) positions at the ends of the next `count` >= 1 time steps, and velocities during them."""
+        left = self._steps_left
+        change = (self._target - self.position) / np.maximum(left, 1)
+        passed = np.arange(1, count + 1)[:, None]
+        # The last step lands on the target exactly, whatever was rounded on the way.
+        positions = np.where(passed >= left, self._target, self.position + passed * change)
+        velocities = np.where(passed <= np.maximum(left, 1), change / self._timestep_s, 0.0)
+        self.position = positions[-1].copy()
+        self._steps_left = np.maximum(left - count, 0)
+        return positions, velocities

@@ -54,3 +54,18 @@ def test_targets_are_clipped_to_the_joint_limits(setpoints):
     setpoints.move([0], np.array([5.0]), 0.0)
     position, _ = setpoints.step()
     assert position[0] == 1.0
+
+
+def test_many_steps_at_once_are_the_same_steps(setpoints):
+    setpoints.move([0], np.array([0.1]), 0.05)
+    setpoints.move([1, 2], np.array([0.6, 0.4]), 0.1)
+    one_by_one = SetPoints(np.full(3, -1.0), np.full(3, 1.0), 0.002)
+    one_by_one.start_at(np.array([0.0, 0.5, -0.5]))
+    one_by_one.move([0], np.array([0.1]), 0.05)
+    one_by_one.move([1, 2], np.array([0.6, 0.4]), 0.1)
+    for count in (7, 30, 20):
+        positions, velocities = setpoints.steps(count)
+        singly = [one_by_one.step() for _ in range(count)]
+        np.testing.assert_allclose(positions, [position for position, _ in singly], atol=1e-12)
+        np.testing.assert_allclose(velocities, [velocity for _, velocity in singly], atol=1e-9)
+    assert not setpoints.moving and (setpoints.position == [0.1, 0.6, 0.4]).all()
