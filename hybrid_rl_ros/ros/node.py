@@ -293,6 +293,7 @@ def _run_node(make_node: Callable[[], GraphNode]) -> int:
             node.end()
             node.status.take_stock()
             node.status.write()
+            node.status.flush()
             _exit_if_stuck()
             # The others hear now that it has left, not when its lease ends.
             node.destroy_node()

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from hybrid_rl_ros.ros.latest_file import LatestFile
+
 KEPT_SAMPLES = 20_000
 HISTOGRAM_BINS = 40
 
@@ -21,7 +23,7 @@ class Status:
 
     def __init__(self, node: str, folder: Path | None) -> None:
         self._node = node
-        self._folder = folder
+        self._file = LatestFile(folder / f'{node}.json') if folder else None
         self._samples: dict[str, np.ndarray] = {}
         self._written: dict[str, int] = defaultdict(int)
         self._timings: dict[str, dict[str, Any]] = {}
@@ -42,22 +44,22 @@ class Status:
         self._timings = {name: self._timing(name) for name in self._samples}
 
     def write(self) -> None:
-        """Replace the status file atomically."""
+        """Have the status file replaced; returns at once."""
         up_s = process_age_s()
         self.values.update(memory_mb=_resident_mb(), cpu_s=round(time.process_time(), 3), up_s=up_s)
-        if self._folder is None:
+        if self._file is None:
             return
-        path = self._folder / f'{self._node}.json'
-        temporary = path.with_suffix('.tmp')
+        if self._file.failures:
+            # A full disk must not end the gate.
+            self.counters['unwritten_status'] = self._file.failures
         summary = {'node': self._node, 'counters': dict(self.counters), 'timings': self._timings, **self.values}
         summary['warning'] = self.warning
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(summary))
-            os.replace(temporary, path)
-        except OSError:
-            # A full disk must not end the gate.
-            self.counters['unwritten_status'] += 1
+        self._file.replace(json.dumps(summary))
+
+    def flush(self, within_s: float = 5.0) -> None:
+        """Wait until the disk has what was written."""
+        if self._file is not None:
+            self._file.flush(within_s)
 
     def diagnostics(self, hardware_id: str) -> DiagnosticStatus:
         """This node's entry for a DiagnosticArray: level WARN once a `dropped_*` was counted, and while it warns.
