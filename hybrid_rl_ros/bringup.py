@@ -21,6 +21,7 @@ from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.control.teleop import make_teleop
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
+from hybrid_rl_ros.person_caller import PersonCaller
 from hybrid_rl_ros.process_environment import node_environment
 from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.run_folder import read_json
@@ -237,7 +238,10 @@ class Bringup:
             log = self._run / 'logs' / f'{name}.log'
             if code == USER_ERROR_EXIT:
                 raise UserError(_last_error(log))
-            raise RunFailedError(f'{how_it_died(name, code, self._run, self._role)}. Its log: {log}')
+            how = how_it_died(name, code, self._run, self._role)
+            if self._role == 'train':
+                PersonCaller(self._config.reset.call, 0.0).call(how)
+            raise RunFailedError(f'{how}. Its log: {log}')
         return False
 
     @property

@@ -212,11 +212,11 @@ class Config(Section):
 
     @property
     def judged_numbers(self) -> list[str]:
-        """What reward and reset read of the arm's own numbers."""
+        """What reward and reset name of the arm's own numbers, beside what every reset is told (control/reach.py)."""
         named = {name for sight in self.sights for name in sight.names if not name.startswith('task.')}
-        tool = {'ee.x', 'ee.y', 'ee.z'} if self.episode.stuck or self.reset.routine else set()
-        gripper = {'gripper.opening'} if self.reset.routine and self.action.gripper else set()
-        return sorted(named | tool | gripper | {*self.practice.numbers, *self.episode.watched_numbers})
+        named |= {name for name in self.reset.numbers if not name.startswith('task.')}
+        tool = {'ee.x', 'ee.y', 'ee.z'} if self.episode.stuck else set()
+        return sorted(named | tool | {*self.practice.numbers, *self.episode.watched_numbers})
 
     @property
     def resets_scene(self) -> bool:
@@ -321,11 +321,11 @@ class Config(Section):
         simulated = self.sim is not None and not gymnasium
         if self.base.rollouts and not simulated:
             raise ValueError('base.rollouts: are of the simulated arm; set 0 here')
-        if self.sim is not None and self.sim.reset == 'none' and not (self.reset.routine or self.practice.tasks):
+        if self.sim is not None and self.sim.reset == 'none' and not (self.reset.by_arm or self.practice.tasks):
             raise ValueError(
                 'sim.reset: none leaves the scene to the arm; say in reset.routine, or by practice.tasks, what it does'
             )
-        if self.reset.routine and self.sim is not None and self.sim.backend != 'mujoco':
+        if self.reset.by_arm and self.sim is not None and self.sim.backend != 'mujoco':
             raise ValueError(f'reset.routine: sim.backend: {self.sim.backend} resets itself; leave the routine out')
         if any(waypoint.move for waypoint in self.reset.routine) and self.action.frame != 'base':
             raise ValueError('reset.routine: move goes along the axes of the base; it needs action.frame: base')

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from hybrid_rl_ros.config_file import Section
-from hybrid_rl_ros.reward_config import SightConfig
+from hybrid_rl_ros.reward_config import SOURCE_PATTERN, SightConfig
 
 KINDS = ('move', 'joints', 'gripper', 'wait_s')
 
@@ -46,24 +46,37 @@ class WaypointConfig(Section):
 
 
 class ResetConfig(Section):
-    """`routine`: what the arm does, through the safety gate, after each episode. Without one a simulation resets itself
-    and on a real arm a person does.
+    """`routine` or `source`: what the arm does, through the safety gate, after each episode. Without either a
+    simulation resets itself and on a real arm a person does.
     """
 
     routine: list[WaypointConfig] = []
+    source: str | None = Field(
+        None, pattern=SOURCE_PATTERN, description='module:Class of your own in place of a routine (docs/rewards.md)'
+    )
+    settings: dict[str, Any] = Field({}, description='for a source of your own, which checks them')
+    numbers: list[str] = Field([], description='what a source of your own reads, beside the arm itself')
     verify: SightConfig | None = Field(None, description='what must be seen afterwards, as reward.success is seen')
     verify_within_s: float = Field(2.0, gt=0)
     retries: int = Field(2, ge=0, description='of the whole routine; then a person is called, and nothing moves')
     call: list[str] = Field(
         [], description='a command that calls a person: a sound, a webhook; {why} says what is wrong'
     )
+    call_for_fault_after_s: float = Field(
+        60.0, ge=0, description='a fault of the gate that nobody has cleared for so long is a call as well'
+    )
 
     @property
-    def turns_joints(self) -> bool:
-        return any(waypoint.joints is not None for waypoint in self.routine)
+    def by_arm(self) -> bool:
+        """Whether the arm itself does it."""
+        return bool(self.routine or self.source)
 
     @model_validator(mode='after')
-    def _verifies_a_routine(self) -> ResetConfig:
-        if self.verify is not None and not self.routine:
+    def _is_one_thing(self) -> ResetConfig:
+        if self.routine and self.source:
+            raise ValueError('expected routine or source, not both')
+        if (self.settings or self.numbers) and not self.source:
+            raise ValueError('settings and numbers are for a source')
+        if self.verify is not None and not self.by_arm:
             raise ValueError('verify: looks at what a routine has done; there is none')
         return self

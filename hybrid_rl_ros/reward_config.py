@@ -13,6 +13,7 @@ from hybrid_rl_ros.expression import Expression, checked_expression
 KINDS = ('simulation', 'when', 'classifier', 'source', 'all_of', 'any_of', 'weighted', 'stages')
 EXACT = ('simulation', 'all_of', 'any_of', 'weighted', 'stages')
 STEADY_STEPS = 3
+SOURCE_PATTERN = r'^[A-Za-z_][\w.]*:[A-Za-z_]\w*$'
 
 
 class SightConfig(Section):
@@ -24,9 +25,7 @@ class SightConfig(Section):
     simulation: Literal['success', 'failure'] | None = Field(None, description="the simulation's own word")
     when: str | None = Field(None, description='an expression of named numbers: "task.cube.z > 0.1 and ee.z > 0.2"')
     classifier: str | None = Field(None, description='a folder made by `hybrid-rl pretrain --what classifier`')
-    source: str | None = Field(
-        None, pattern=r'^[A-Za-z_][\w.]*:[A-Za-z_]\w*$', description='module:Class of your own (docs/rewards.md)'
-    )
+    source: str | None = Field(None, pattern=SOURCE_PATTERN, description='module:Class of your own (docs/rewards.md)')
     settings: dict[str, Any] = Field({}, description='for a source of your own, which checks them')
     numbers: list[str] = Field([], description='what a source of your own reads, beside observation.state')
     all_of: list[SightConfig] = []

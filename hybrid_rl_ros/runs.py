@@ -27,7 +27,7 @@ from hybrid_rl_ros.data.specs import Specs, require_same_specs
 from hybrid_rl_ros.display import display
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.process_environment import node_environment
-from hybrid_rl_ros.rewards.presence import require_sights
+from hybrid_rl_ros.rewards.presence import require_sources
 from hybrid_rl_ros.run_folder import by_task, exploring, read_json, read_json_lines, success_rate
 
 WINDOW = 20
@@ -41,7 +41,7 @@ PRETRAINING = {
 def train(config_path: Path | None, overrides: list[str], run: Path | None, resume: bool) -> None:
     """Pretrain the encoders, train through the graph, evaluate, and write summary.json. Raises UserError."""
     config, run, specs = begin_training(config_path, overrides, run, resume)
-    require_sights(config.sights)
+    require_sources(config)
     began = time.monotonic() - _wall_s_before(run)
     if needs_pretraining(config, run):
         _pretrain(config, run)
@@ -88,7 +88,7 @@ def begin_evaluation(run: Path, overrides: list[str], best: bool = False) -> tup
     if not (run / 'config.yaml').exists():
         raise UserError(f'{run}: no run here (no config.yaml)')
     config = load_config(run / 'config.yaml', overrides)
-    require_sights(config.sights)
+    require_sources(config)
     return config, _prepare_evaluation(config, resolve_specs(config), run, best)
 
 
@@ -139,7 +139,7 @@ def finish_recording(work: Path, out: Path, keep: str) -> None:
 def begin_recording(config_path: Path, overrides: list[str], out: Path, expert: str | None) -> tuple[Config, Path]:
     """A recording's configuration, checked, and the folder to record in. Raises UserError."""
     config = load_config(config_path, overrides)
-    require_sights(config.sights)
+    require_sources(config)
     if expert is None:
         require_teleop_fits(config, resolve_specs(config))
     elif config.sim is None:

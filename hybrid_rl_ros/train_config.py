@@ -12,7 +12,7 @@ from hybrid_rl_ros.config_file import Section
 class TrainConfig(Section):
     env_steps: int = Field(5000, ge=1)
     episodes: int | None = Field(None, ge=1, description='end after so many, if env_steps are not done before')
-    hours: float | None = Field(None, gt=0, description='end at the first end of an episode after so long; null: never')
+    hours: float | None = Field(None, gt=0, description='end after so long, with the episode under way; null: never')
     warm_up_steps: int = Field(
         200, ge=0, description='before the first update: actions of the cloned policy with noise, or random without one'
     )

@@ -7,7 +7,8 @@ import math
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.control.action_space import action_dimensions
 from hybrid_rl_ros.control.kinematics import ArmKinematics
-from hybrid_rl_ros.control.reset_routine import Reach, require_possible
+from hybrid_rl_ros.control.reach import Reach
+from hybrid_rl_ros.control.reset_routine import require_possible
 from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, ObservationSpec, Specs, VectorSpec
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import RobotConfig

@@ -3,87 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from hybrid_rl_ros.config import ActionConfig
-from hybrid_rl_ros.control.action_space import action_dimensions, joint_names
 from hybrid_rl_ros.control.homing import INWARD_M, homing_action, joint_homing_action
-from hybrid_rl_ros.control.kinematics import ArmKinematics
+from hybrid_rl_ros.control.reach import OPENING, TOOL, Reach
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.reset_config import WaypointConfig
-from hybrid_rl_ros.robot_config import RobotConfig
 
 OPENED, GRIPPER_S = 0.9, 1.0
-AXES = 'xyz'
-# What it reads of the arm, m; a gripper also says how far it is open, 0 to 1.
-READS = tuple(f'ee.{axis}' for axis in AXES)
-OPENING = 'gripper.opening'
-
-
-@dataclass(frozen=True)
-class Reach:
-    """What a routine may ask of an arm: the names of its run's actions, the largest steps, and where it can be.
-
-    workspace_m: its corners, (3,) m each. joints, home_rad and limits_rad (low, high): (J,).
-    """
-
-    names: Sequence[str]
-    max_step_m: float
-    max_step_rad: float
-    workspace_m: tuple[np.ndarray, np.ndarray]
-    joints: Sequence[str]
-    home_rad: np.ndarray
-    limits_rad: tuple[np.ndarray, np.ndarray]
-
-    @classmethod
-    def of(cls, robot: RobotConfig, action: ActionConfig, kinematics: ArmKinematics) -> Reach:
-        return cls(
-            names=[dimension.name for dimension in action_dimensions(robot, action, kinematics)],
-            max_step_m=action.max_step_m,
-            max_step_rad=action.max_step_rad,
-            workspace_m=(np.array(robot.limits.workspace_low_m), np.array(robot.limits.workspace_high_m)),
-            joints=robot.arm_joints,
-            home_rad=np.array(robot.home_rad),
-            limits_rad=(kinematics.lower_rad, kinematics.upper_rad),
-        )
+MOST_DRAWS = 100
 
 
 def require_possible(routine: Sequence[WaypointConfig], reach: Reach) -> None:
-    """Raises UserError for a routine that the run's actions cannot do, or that leaves the workspace or the joints."""
+    """Raises UserError for a routine that the run's actions cannot do, or that goes where the gate would stop it."""
     for number, waypoint in enumerate(routine):
         where = f'reset.routine.{number}'
-        if waypoint.gripper and 'gripper' not in reach.names:
+        if waypoint.gripper and not reach.has_gripper:
             raise UserError(f'{where}.gripper: the actions of this run have no gripper; set action.gripper: true')
         if waypoint.move is not None:
-            _require_place(where, waypoint, reach)
-        if isinstance(waypoint.joints, list):
-            _require_joints(where, waypoint.joints, waypoint.randomise_rad, reach)
+            _require_place(f'{where}.move', waypoint, reach)
+        if waypoint.joints is not None:
+            _require_joints(f'{where}.joints', waypoint, reach)
 
 
 def _require_place(where: str, waypoint: WaypointConfig, reach: Reach) -> None:
     assert waypoint.move is not None
-    if list(reach.names[:3]) != [f'ee.d{axis}' for axis in AXES]:
-        raise UserError(f'{where}.move: needs action.space: ee_delta; these actions are {", ".join(reach.names)}')
-    for axis, place, off, low, high in zip(AXES, waypoint.move, waypoint.randomise_m, *reach.workspace_m):
+    if not reach.moves_tool:
+        raise UserError(f'{where}: needs action.space: ee_delta; these actions are {", ".join(reach.names)}')
+    for axis, place, off, low, high in zip('xyz', waypoint.move, waypoint.randomise_m, *reach.workspace_m):
         if place is not None and not low <= place - off <= place + off <= high:
             raise UserError(
-                f'{where}.move: {axis} {place:g} with randomise_m {off:g} is not within the workspace, '
-                f'{low:g} to {high:g} m'
+                f'{where}: {axis} {place:g} with randomise_m {off:g} is not within the workspace, {low:g} to {high:g} m'
             )
 
 
-def _require_joints(where: str, joints_rad: Sequence[float], off: float, reach: Reach) -> None:
+def _require_joints(where: str, waypoint: WaypointConfig, reach: Reach) -> None:
+    if reach.elbow_is_others:
+        raise UserError(f'{where}: the controller of this arm is told poses of the tool, and places the elbow itself')
+    joints_rad = _joints_of(waypoint, reach)
     if len(joints_rad) != len(reach.joints):
         each = ', '.join(reach.joints)
-        raise UserError(f'{where}.joints: expected {len(reach.joints)} numbers, rad, one each for {each}')
+        raise UserError(f'{where}: expected {len(reach.joints)} numbers, rad, one each for {each}')
     for joint, place, low, high in zip(reach.joints, joints_rad, *reach.limits_rad):
+        off = waypoint.randomise_rad
         if not low <= place - off <= place + off <= high:
             raise UserError(
-                f'{where}.joints: {joint} {place:g} with randomise_rad {off:g} is not within its limits, '
+                f'{where}: {joint} {place:g} with randomise_rad {off:g} is not within its limits, '
                 f'{low:.4g} to {high:.4g} rad'
             )
+    if region := reach.left_by(joints_rad):
+        raise UserError(f'{where}: safety_node would stop the arm on the way there ({region})')
+
+
+def _joints_of(waypoint: WaypointConfig, reach: Reach) -> np.ndarray:
+    return reach.home_rad if waypoint.joints == 'home' else np.array(waypoint.joints, dtype=float)
 
 
 class ResetRoutine:
@@ -107,7 +81,7 @@ class ResetRoutine:
         self._gripper: float | None = None
 
     def act(self, numbers: Mapping[str, float]) -> dict[str, float] | None:
-        """The action of this step, or None when the routine is done, or late. Reads READS, and OPENING."""
+        """The action of this step, or None when the routine is done, or late."""
         if self._gripper is None:
             # What is in the hand at the end of an episode stays there until the routine says otherwise.
             self._gripper = 1.0 if numbers.get(OPENING, 1.0) >= OPENED else -1.0
@@ -133,41 +107,45 @@ class ResetRoutine:
             self._gripper = 1.0 if waypoint.gripper == 'open' else -1.0
             opened = waypoint.gripper == 'open' and numbers[OPENING] >= OPENED
             done = passed_s > 0.0 and (opened or (waypoint.gripper == 'close' and passed_s >= GRIPPER_S))
-            return None if done else self._nowhere()
+            return None if done else self._reach.nowhere
         if waypoint.wait_s is not None:
-            return None if passed_s >= waypoint.wait_s else self._nowhere()
+            return None if passed_s >= waypoint.wait_s else self._reach.nowhere
         return self._turn(waypoint, numbers) if waypoint.joints else self._move(waypoint, numbers)
 
     def _move(self, waypoint: WaypointConfig, numbers: Mapping[str, float]) -> dict[str, float] | None:
         assert waypoint.move is not None
-        tool, (low, high) = np.array([numbers[name] for name in READS]), self._reach.workspace_m
+        tool, (low, high) = np.array([numbers[name] for name in TOOL]), self._reach.workspace_m
         if self._goal is None:
             # Up along the very edge of the workspace the gate lets nothing go: the tool comes in by so much meanwhile.
             stays = np.append(np.clip(tool[:2], low[:2] + INWARD_M, high[:2] - INWARD_M), tool[2])
             there = [now if place is None else place for place, now in zip(waypoint.move, stays)]
             self._goal = np.clip(there + self._drawn(np.array(waypoint.randomise_m)), low, high)
         way = homing_action(tool, self._goal, self._reach.max_step_m, low, high)
-        return None if way is None else self._nowhere() | dict(zip(self._reach.names[:3], way.tolist()))
+        return None if way is None else self._reach.nowhere | dict(zip(self._reach.names[:3], way.tolist()))
 
     def _turn(self, waypoint: WaypointConfig, numbers: Mapping[str, float]) -> dict[str, float] | None:
-        joints, names = self._reach.joints, joint_names(self._reach.joints)
+        joints = self._reach.joints
         if self._goal is None:
-            there = self._reach.home_rad if waypoint.joints == 'home' else np.array(waypoint.joints)
-            off = self._drawn(np.full(len(joints), waypoint.randomise_rad))
-            self._goal = np.clip(there + off, *self._reach.limits_rad)
+            self._goal = self._drawn_joints(waypoint)
         now = np.array([numbers[f'{joint}.position'] for joint in joints])
         way = joint_homing_action(now, self._goal, self._reach.max_step_rad)
-        return None if way is None else dict(zip(names, way.tolist()))
+        return None if way is None else dict(zip(self._reach.joint_actions, way.tolist()))
+
+    def _drawn_joints(self, waypoint: WaypointConfig) -> np.ndarray:
+        """Where the gate lets the arm go, which at the very edge not every draw is."""
+        there, off = _joints_of(waypoint, self._reach), np.full(len(self._reach.joints), waypoint.randomise_rad)
+        for _ in range(MOST_DRAWS):
+            goal = there + self._drawn(off)
+            if not self._reach.left_by(goal):
+                return goal
+        return there
 
     def _drawn(self, reach: np.ndarray) -> np.ndarray:
         return self._rng.uniform(-reach, reach)
 
-    def _nowhere(self) -> dict[str, float]:
-        return dict.fromkeys(self._reach.names, 0.0)
-
     def _with_gripper(self, action: dict[str, float]) -> dict[str, float]:
         """The gripper is told again what it was told last, for the next action would let go."""
-        return action | ({'gripper': self._gripper or 0.0} if 'gripper' in self._reach.names else {})
+        return action | ({'gripper': self._gripper or 0.0} if self._reach.has_gripper else {})
 
 
 def _told(waypoint: WaypointConfig) -> str:

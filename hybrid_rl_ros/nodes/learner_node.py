@@ -23,6 +23,8 @@ from hybrid_rl_ros.ros.step_subscriber import StepSubscriber
 from hybrid_rl_ros.run_folder import read_json_lines
 
 YIELDING = 10
+# Without a step for so long the arm waits for a person.
+WAITS_S = 10.0
 
 
 class LearnerNode(GraphNode):
@@ -72,8 +74,17 @@ class LearnerNode(GraphNode):
         self._log = MetricsLog(self.run_dir, self.config.train.tensorboard, self._loop.env_steps)
         self._subscriber = StepSubscriber(self, self._store.last_episode + 1, self._on_stamp)
 
+        self._last_step_s = time.monotonic()
+        self.every(1.0, self._end_in_time)
+
     def start(self) -> None:
         self._loop.start()
+
+    def _end_in_time(self) -> None:
+        """An arm that waits for a person ends no episode; the hours of the run are over all the same."""
+        waits = time.monotonic() - self._last_step_s > WAITS_S
+        if waits and self.config.train.hours and time.monotonic() - self._began_s > 3600.0 * self.config.train.hours:
+            self.finish()
 
     def close(self) -> None:
         self._loop.stop()
@@ -95,6 +106,7 @@ class LearnerNode(GraphNode):
         self._owed_before = self._store.sequence
         self._stamp = stamp
         if step is not None:
+            self._last_step_s = time.monotonic()
             self._store.append(step)
             self._loop.schedule()
             env_steps, episodes = self._loop.env_steps, step.episode + step.ends_episode

@@ -14,6 +14,7 @@ from sensor_msgs.msg import Image, JointState
 from hybrid_rl_ros.cameras.freeze_detector import FreezeDetector
 from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.control.proprioception import Proprioception
+from hybrid_rl_ros.control.reach import Reach
 from hybrid_rl_ros.control.task_graph import TaskGraph
 from hybrid_rl_ros.data.stamp_join import StampJoin
 from hybrid_rl_ros.errors import UserError
@@ -58,8 +59,8 @@ class ObservationNode(GraphNode):
         config, spec = self.config, self.specs.observation
         self._cameras = {image.camera: image for image in spec.images}
         self._judged = config.judged_numbers
-        if config.reset.turns_joints:
-            self._judged += [f'{joint}.position' for joint in self.robot.arm_joints]
+        if config.reset.by_arm:
+            self._judged += Reach.of(self.robot, config.action, ArmKinematics(self.robot)).reads
         seeing = STEP_CONSUMERS if config.bag.images else STEP_CONSUMERS[:-1]
         images = {f'observation/image/{camera}': seeing for camera in self._cameras}
         self.consumers = {**self.consumers, **images}

@@ -17,15 +17,17 @@ from std_srvs.srv import Trigger
 from hybrid_rl_ros.control.episode import Episode
 from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.control.practice_watch import PracticeWatch
-from hybrid_rl_ros.control.reset_routine import Reach, ResetRoutine
+from hybrid_rl_ros.control.reach import Reach
 from hybrid_rl_ros.control.stuck import StuckWatch
 from hybrid_rl_ros.data.stamp_join import StampJoin
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.nodes.episode_numbers import episodes_held
+from hybrid_rl_ros.person_caller import PersonCaller
 from hybrid_rl_ros.reward_config import STEADY_STEPS
-from hybrid_rl_ros.rewards.autonomous_reset import AutonomousReset, PersonCaller
+from hybrid_rl_ros.rewards.autonomous_reset import AutonomousReset
 from hybrid_rl_ros.rewards.disputes import Disputes
 from hybrid_rl_ros.rewards.practised_tasks import PractisedTasks
+from hybrid_rl_ros.rewards.reset_source import make_reset_source
 from hybrid_rl_ros.rewards.sights import make_sight
 from hybrid_rl_ros.rewards.source import Seen
 from hybrid_rl_ros.ros.episode_services import EpisodeServices
@@ -74,7 +76,7 @@ class RewardResetNode(GraphNode):
         self._own_resets = 0
         self._resetting = False
         self._needs_person = ''
-        self._caller = PersonCaller(self.config.reset.call)
+        self._caller = PersonCaller(self.config.reset.call, self.config.reset.call_for_fault_after_s)
         self._practice = PracticeWatch(self.config.episode)
         self._person = EpisodeServices(
             self, self._cannot_begin, lambda: self._episode.running, self._discard, self._dispute
@@ -106,15 +108,15 @@ class RewardResetNode(GraphNode):
 
     def _make_autonomous(self) -> AutonomousReset | None:
         config = self.config.reset
-        if not config.routine:
+        if not config.by_arm:
             return None
         rate_hz, seed = self.config.control_rate_hz, [self.config.seed, self._episode.number + 1]
         reach = Reach.of(self.robot, self.config.action, ArmKinematics(self.robot))
-        routine = ResetRoutine(config.routine, reach, rate_hz, np.random.default_rng(seed))
+        source = make_reset_source(config, reach, rate_hz, np.random.default_rng(seed))
         verify = make_sight(config.verify, self.specs) if config.verify else None
         self.consumers = {**self.consumers, 'action/reset': ('safety_node',)}
         self._reset_action = self.publisher(JointState, 'action/reset', STEP)
-        return AutonomousReset(config, routine, verify, rate_hz, self._on_reset_change)
+        return AutonomousReset(config, source, verify, rate_hz, self._on_reset_change)
 
     def close(self) -> None:
         self._disputes.close()
@@ -136,6 +138,8 @@ class RewardResetNode(GraphNode):
         elif self._fault and self._fault != before and self._autonomous and self._autonomous.runs:
             # Whatever was done by then, it begins anew when a person has cleared the fault.
             self._autonomous.begin(self._fault)
+        elif self._fault != before and not self._episode.running:
+            self._say_resetting(self._fault or 'the fault was cleared')
 
     def _watch(self) -> None:
         silence_s = time.monotonic() - self._last_observation
@@ -143,7 +147,9 @@ class RewardResetNode(GraphNode):
             self._abort(f'no observation for {silence_s:.1f} s')
         if self.active and not self._episode.running:
             self._ask_for_reset()
-        if complaint := self._caller.complaint():
+        if self._caller.watch(self._fault, time.monotonic()):
+            self.get_logger().error(f'safety_node: {self._fault}; a person was called')
+        while complaint := self._caller.complaint():
             self.get_logger().error(complaint)
 
     def _discard(self) -> None:
@@ -151,8 +157,10 @@ class RewardResetNode(GraphNode):
 
     def _dispute(self, word: str) -> str:
         """A person's word on the episode that has just ended: what was seen last is kept, to learn from."""
-        if not self._judge.sees or self._ended not in ('succeeded', 'timed_out', 'failed'):
+        if self._ended not in ('succeeded', 'timed_out', 'failed'):
             return 'no episode is under way'
+        if not self._judge.sees:
+            return f'the episode has ended, judged so: {self._ended}; only what a classifier judges is looked at again'
         if (word == 'success') == (self._ended == 'succeeded'):
             return f'the episode that has just ended was judged so: {self._ended}'
         self.status.count('disputed_frames', self._disputes.keep(self._last_seen, word == 'success'))
@@ -173,23 +181,21 @@ class RewardResetNode(GraphNode):
         if self._autonomous and self._autonomous.phase == 'called':
             self._call(cause)
         else:
-            self._episode.reset()
-            self._publish_state(self.get_clock().now().nanoseconds, cause)
+            self._say_resetting(cause)
+
+    def _say_resetting(self, cause: str) -> None:
+        self._episode.reset()
+        self._publish_state(self.get_clock().now().nanoseconds, cause)
 
     def _call(self, why: str) -> None:
         """Nothing moves any more until a person says ~/begin."""
         if self._tasks.graph.current:
             why = f'{why}; {self._tasks.graph.current} is next'
         self._needs_person, self._begun = why, self._person.begun
-        self._episode.reset()
-        self._publish_state(self.get_clock().now().nanoseconds, f'needs a person: {why}')
+        self._say_resetting(f'needs a person: {why}')
         self.get_logger().error(f'needs a person: {why}')
         self.status.count('calls_for_a_person')
-        if self.config.reset.call:
-            try:
-                self._caller.call(why)
-            except OSError as error:
-                self.get_logger().error(f'reset.call: {self.config.reset.call[0]}: {error.strerror}')
+        self._caller.call(why)
 
     def _cannot_begin(self) -> str:
         """Why a person cannot begin an episode, or ''."""
@@ -215,8 +221,12 @@ class RewardResetNode(GraphNode):
                 self.status.warning = f'needs a person: {self._needs_person}; then {self.get_name()}/begin'
                 return None
             self._needs_person = ''
-            if self._autonomous:
+            self._say_resetting('begun by a person')
+            if self._autonomous and self._autonomous.phase == 'called':
+                # The arm could not; a person has put the scene in place.
                 self._autonomous.take_as_done()
+            elif self._autonomous:
+                self._autonomous.begin()
         if self._autonomous and self._autonomous.runs:
             return None
         if self._waits_for_person and not begun:
@@ -242,7 +252,8 @@ class RewardResetNode(GraphNode):
 
     def _streams(self) -> list[str]:
         """What a verdict is made of."""
-        learned = any(sight.classifier or sight.source for sight in self.config.sights)
+        sights = self.config.sights
+        learned = self.config.reset.source or any(sight.classifier or sight.source for sight in sights)
         sees = self._tasks.sees or (self._autonomous is not None and self._autonomous.sees)
         images = self.specs.observation.images if sees else ()
         return ['task', *(['state'] if learned else []), *(f'image/{image.camera}' for image in images)]
@@ -262,9 +273,9 @@ class RewardResetNode(GraphNode):
                 self._resets_seen = task['resets']
                 self._begin(stamp)
             elif self._episode.running:
-                self._arrive(stamp, self._seen(task, messages))
+                self._arrive(stamp, _seen(task, messages))
             elif self._autonomous and self._autonomous.runs:
-                action = self._step_reset(stamp, self._autonomous, self._seen(task, messages))
+                action = self._step_reset(stamp, self._autonomous, _seen(task, messages))
             else:
                 self._publish_reward(stamp, 0.0)
         except KeyError as missing:
@@ -300,6 +311,7 @@ class RewardResetNode(GraphNode):
         self._judge.reset()
         if self._stuck:
             self._stuck.reset()
+        self._practice.began()
         self._person.take_verdict()
         self._true_success = None
         self._evaluates = self.role == 'train' and self.config.eval.is_due(round(self._resets_seen) - 1)
@@ -310,18 +322,6 @@ class RewardResetNode(GraphNode):
         if self._fault:
             self._abort(self._fault)
         self._publish_reward(stamp, 0.0)
-
-    def _seen(self, task: dict[str, float], messages: dict[str, Any]) -> Seen:
-        """The simulation's numbers are task.<name>; those that were asked for beside them come by their own."""
-        numbers = {f'task.{name}': value for name, value in task.items()} | task
-        if 'state' in messages:
-            numbers |= read_named_vector(messages['state'])
-        images = {
-            stream.removeprefix('image/'): read_image(message)
-            for stream, message in messages.items()
-            if stream.startswith('image/')
-        }
-        return Seen(numbers, images)
 
     def _arrive(self, stamp: int, seen: Seen) -> None:
         verdict = self._judge.judge(seen, self._person.take_verdict())
@@ -341,10 +341,11 @@ class RewardResetNode(GraphNode):
         self._publish_state(stamp, (by_clock or 'time limit') if self._episode.truncated else verdict.by)
         succeeded = self._episode.state == 'succeeded'
         worry = pause
-        if not pause:
+        task = self._tasks.graph.current
+        if succeeded or not pause:
             self._tasks.graph.ended(succeeded)
-            if self.role == 'train' and not self._evaluates:
-                worry = self._practice.ended(succeeded)
+        if not pause and self.role == 'train' and not self._evaluates:
+            worry = self._practice.ended(succeeded, task)
         if not self._autonomous and not worry:
             self._publish_reward_after(self._ask_for_reset(), stamp, verdict.reward)
             return
@@ -391,6 +392,19 @@ class RewardResetNode(GraphNode):
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         self._state.publish(DiagnosticArray(header=to_header(stamp), status=[status]))
         self.status.count(episode.state)
+
+
+def _seen(task: dict[str, float], messages: dict[str, Any]) -> Seen:
+    """The simulation's numbers are task.<name>; those that were asked for beside them come by their own."""
+    numbers = {f'task.{name}': value for name, value in task.items()} | task
+    if 'state' in messages:
+        numbers |= read_named_vector(messages['state'])
+    images = {
+        stream.removeprefix('image/'): read_image(message)
+        for stream, message in messages.items()
+        if stream.startswith('image/')
+    }
+    return Seen(numbers, images)
 
 
 def main() -> None:

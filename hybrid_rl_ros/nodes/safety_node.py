@@ -83,7 +83,7 @@ class SafetyNode(GraphNode):
         self._watched += [] if self._direct else [t for t in (robot.command.topic, robot.gripper.topic) if t]
         joined = ['policy', 'reward', *([] if self._direct else ['joints'])]
         joined += ['teleop'] if 'teleop_node' in self.peers else []
-        joined += ['reset'] if self.config.reset.routine else []
+        joined += ['reset'] if self.config.reset.by_arm else []
         self._join = StampJoin(joined, self._on_step)
         self._reported = 0
         self._passed_over: tuple[int, dict[str, float]] | None = None
@@ -246,7 +246,8 @@ class SafetyNode(GraphNode):
         limited = {f'limited/{name}': 1.0 for name in sorted(self._motion.limited_by)}
         self._motion.limited_by.clear()
         executed = dict(zip(told, target.executed.tolist()))
-        return {**dict.fromkeys(names, 0.0), **executed, **moved, **limited}
+        # By joints is only ever a reset, whose steps nobody learns from: what a step has goes by the same names always.
+        return {**{name: executed.get(name, 0.0) for name in names}, **moved, **limited}
 
     def tick(self) -> None:
         self._polled.take()

@@ -1,13 +1,12 @@
-"""A reset without a person: the routine, a look whether it worked, again if it did not, and only then a person."""
+"""A reset without a person: what the arm does, a look whether it worked, again if not, and only then a person."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
-from hybrid_rl_ros.control.reset_routine import ResetRoutine
 from hybrid_rl_ros.reset_config import ResetConfig
+from hybrid_rl_ros.rewards.reset_source import ResetSource
 from hybrid_rl_ros.rewards.sights import Sight
 from hybrid_rl_ros.rewards.source import Seen
 
@@ -24,12 +23,12 @@ class AutonomousReset:
     def __init__(
         self,
         config: ResetConfig,
-        routine: ResetRoutine,
+        source: ResetSource,
         verify: Sight | None,
         rate_hz: float,
         on_change: Callable[[str], None],
     ) -> None:
-        self._config, self._routine, self._verify, self._on_change = config, routine, verify, on_change
+        self._config, self._source, self._verify, self._on_change = config, source, verify, on_change
         self._looks = max(1, round(config.verify_within_s * rate_hz))
         self._looked = self._failures = 0
         self.phase: Phase = 'done'
@@ -41,7 +40,7 @@ class AutonomousReset:
     @property
     def sees(self) -> bool:
         """Whether it wants images."""
-        return self._verify is not None and self._verify.sees
+        return self._source.sees or (self._verify is not None and self._verify.sees)
 
     def begin(self, cause: str = 'reset routine') -> None:
         self._failures = 0
@@ -53,11 +52,11 @@ class AutonomousReset:
     def step(self, seen: Seen) -> dict[str, float] | None:
         """The action of this step, or None where the arm is to stand still."""
         if self.phase == 'moving':
-            action = self._routine.act(seen.numbers)
+            action = self._source.act(seen)
             if action is not None:
                 return action
-            if self._routine.late:
-                self._fail(self._routine.late)
+            if self._source.late:
+                self._fail(self._source.late)
             else:
                 self.phase = 'looking' if self._verify else 'done'
         elif self.phase == 'looking' and self._verify is not None:
@@ -70,7 +69,7 @@ class AutonomousReset:
 
     def _try(self, cause: str) -> None:
         self.phase, self._looked = 'moving', 0
-        self._routine.begin()
+        self._source.begin()
         if self._verify:
             self._verify.reset()
         self._on_change(cause)
@@ -82,29 +81,3 @@ class AutonomousReset:
         else:
             self.phase = 'called'
             self._on_change(why)
-
-
-class PersonCaller:
-    """Starts reset.call, with {why} in it replaced, and does not wait for it; `complaint` tells later how it went."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def call(self, why: str) -> None:
-        """Raises OSError when there is no such command."""
-        self._process = subprocess.Popen(
-            [part.replace('{why}', why) for part in self._command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def complaint(self) -> str:
-        """Once the command has ended badly, that it did, once; else ''."""
-        code = self._process.poll() if self._process else None
-        if code is None:
-            return ''
-        self._process = None
-        return f'reset.call: {self._command[0]} ended with status {code}; nobody may have been called' if code else ''

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 
 from hybrid_rl_ros.data.specs import Specs
-from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.expression import Expression
 from hybrid_rl_ros.reward_config import SightConfig
+from hybrid_rl_ros.rewards.own_class import own_class
 from hybrid_rl_ros.rewards.source import RewardSource, Seen
 
 SO = 0.5
@@ -91,22 +90,11 @@ def _source(config: SightConfig, parts: Sequence[Sight], specs: Specs) -> Reward
 
         return ClassifierSource(config.classifier, specs)
     if config.source:
-        return _own(config.source)(config.settings, specs)
+        return own_class(config.source, RewardSource, 'reward source')(config.settings, specs)
     if config.weighted:
         return _Share(parts, [part.weight for part in config.weighted], config.at_least)
     # All of them: more than all but one. Any of them: more than none.
     return _Share(parts, [1.0] * len(parts), 1.0 - 0.5 / len(parts) if config.all_of else 0.0)
-
-
-def _own(where: str) -> type[RewardSource]:
-    module, _, name = where.partition(':')
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # whatever is wrong in somebody's file
-        raise UserError(f'reward source {where}: {" ".join(str(error).split())}') from None
-    if not (isinstance(found, type) and issubclass(found, RewardSource)):
-        raise UserError(f'reward source {where}: expected a class derived from {RewardSource.__module__}:RewardSource')
-    return found
 
 
 class _Word(RewardSource):

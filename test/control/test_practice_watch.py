@@ -72,6 +72,36 @@ def test_a_mean_force_that_has_risen_is_told():
     assert not any(episodes_with_force(watch, *[7.0] * 60)), 'it is compared with what it is from now on'
 
 
+def test_one_of_two_tasks_that_collapses_is_told_though_the_other_goes_well():
+    watch = watch_of(most_failures_in_a_row=5, most_success_lost=0.5)
+    said = [watch.ended(number % 2 == 0 or number < 40, ('there', 'back')[number % 2]) for number in range(60)]
+    assert [why for why in said if why] == ['back: 5 episodes in a row without success'] * 2
+    watch = watch_of(most_success_lost=0.5)
+    said = [watch.ended(number % 2 == 0 or number < 40, ('there', 'back')[number % 2]) for number in range(63)]
+    assert [why for why in said if why] == ['back: success fell from 1.00 to 0.45 of 20 episodes']
+
+
+def test_a_call_for_failures_forgets_nothing_of_the_force():
+    watch = watch_of(most_force_risen_n=5.0, most_failures_in_a_row=10)
+    said = []
+    for number in range(60):
+        watch.began()
+        force = 1.0 + 0.6 * number
+        watch.step({'wrench.fx': force, 'wrench.fy': 0.0, 'wrench.fz': 0.0})
+        said.append(watch.ended(False))
+    assert sum('in a row' in why for why in said) == 6
+    assert next(why for why in said if 'force' in why).startswith('the mean force rose from 6.7 to ')
+
+
+def test_what_an_aborted_episode_felt_is_no_part_of_the_next():
+    watch = watch_of(most_force_risen_n=1.0)
+    for _ in range(60):
+        watch.began()
+        watch.step({'wrench.fx': 50.0, 'wrench.fy': 0.0, 'wrench.fz': 0.0})
+        watch.began()
+        assert not any(episodes_with_force(watch, 3.0))
+
+
 @pytest.mark.parametrize('text', ['temperature.elbow', 'temperature.elbow >', 'open("x") > 1'])
 def test_what_is_no_condition_is_refused(text):
     with pytest.raises(ValueError, match='expression|condition'):

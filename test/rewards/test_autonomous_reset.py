@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import time
-
 import numpy as np
-import pytest
 from test_judge import SPECS
 
-from hybrid_rl_ros.control.reset_routine import Reach, ResetRoutine
+from hybrid_rl_ros.control.reach import Reach
 from hybrid_rl_ros.reset_config import ResetConfig
-from hybrid_rl_ros.rewards.autonomous_reset import AutonomousReset, PersonCaller
+from hybrid_rl_ros.rewards.autonomous_reset import AutonomousReset
+from hybrid_rl_ros.rewards.reset_source import make_reset_source
 from hybrid_rl_ros.rewards.sights import make_sight
 from hybrid_rl_ros.rewards.source import Seen
 
@@ -23,9 +20,9 @@ def reset_of(changes: list[str], **settings) -> AutonomousReset:
     config = ResetConfig.model_validate({'routine': [{'wait_s': 0.3}], **settings})
     workspace = np.zeros(3), np.ones(3)
     reach = Reach(NAMES, 0.02, 0.1, workspace, [], np.zeros(0), (np.zeros(0), np.zeros(0)))
-    routine = ResetRoutine(config.routine, reach, RATE_HZ, np.random.default_rng(0))
+    source = make_reset_source(config, reach, RATE_HZ, np.random.default_rng(0))
     verify = make_sight(config.verify, SPECS) if config.verify else None
-    return AutonomousReset(config, routine, verify, RATE_HZ, changes.append)
+    return AutonomousReset(config, source, verify, RATE_HZ, changes.append)
 
 
 def seen(clear: float) -> Seen:
@@ -85,32 +82,3 @@ def test_a_second_try_that_works_is_enough_and_the_next_reset_has_all_its_tries(
         run(reset, 1.0)
         assert reset.phase == 'done'
         changes.clear()
-
-
-def test_a_command_calls_the_person_with_the_reason(tmp_path):
-    told = tmp_path / 'told'
-    script = f'import sys; open({str(told)!r}, "w").write(sys.argv[1])'
-    caller = PersonCaller([sys.executable, '-c', script, 'arm 1: {why}'])
-    assert caller.complaint() == ''
-    caller.call('the cube is out of reach')
-    deadline = time.monotonic() + 30.0
-    while not (told.exists() and told.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert told.read_text() == 'arm 1: the cube is out of reach'
-
-
-def test_a_command_that_ends_badly_is_told_once():
-    caller = PersonCaller([sys.executable, '-c', 'raise SystemExit(3)'])
-    caller.call('x')
-    deadline = time.monotonic() + 30.0
-    while not (complaint := caller.complaint()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert 'ended with status 3; nobody may have been called' in complaint
-    assert caller.complaint() == ''
-
-
-def test_a_command_that_is_not_there_cannot_be_started():
-    with pytest.raises(FileNotFoundError):
-        PersonCaller(['no-such-command']).call('x')
