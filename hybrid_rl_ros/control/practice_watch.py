@@ -59,7 +59,8 @@ class PracticeWatch:
         why = progress.ended(succeeded, self._config)
         if why:
             self._progress[task] = _Progress()
-        return (f'{task}: {why}' if task and why else why) or self._force_risen()
+        told = f'{task}: {why}' if task and why else why
+        return '; '.join(filter(None, (told, self._force_risen())))
 
     def _force_risen(self) -> str:
         if self._config.most_force_risen_n is None:

@@ -21,8 +21,9 @@ from hybrid_rl_ros.run_folder import read_json_lines
 
 pytestmark = pytest.mark.slow
 
-# In real time: a machine that stands still for a quarter of a second is to lose no step.
+# In real time: a machine that stands still for a while is to lose no step, and one that does so for long no episode.
 PATIENT = ['safety.action_timeout_s=1.0', 'safety.joint_state_timeout_s=1.0', 'safety.max_action_age_s=1.0']
+PATIENT += ['safety.latch_after_s=20', 'episode.observation_timeout_s=20']
 LIFT = str(CONFIG / 'sim_lift.yaml')
 STATE = ['ee.x', 'ee.y', 'ee.z', 'gripper.opening', 'task.cube.x', 'task.cube.y', 'task.cube.z']
 SETTINGS = ['observation.cameras={}', 'sim.gl=off', f'observation.state={json.dumps(STATE)}']
@@ -99,10 +100,15 @@ def test_a_routine_may_turn_the_joints_whatever_the_actions_of_the_policy_are(tm
     """An elbow that is off to one side at the start of every episode, and the way there at the gate's speeds."""
     out, bend = tmp_path / 'run', 0.3
     robot = load_robot('sim_arm')
-    goal = [place + bend * (joint in (0, 2)) for joint, place in enumerate(robot.home_rad)]
+    goal = [place + bend * {0: 1, 2: -1}.get(joint, 0) for joint, place in enumerate(robot.home_rad)]
     state = [*(f'{joint}.position' for joint in robot.arm_joints)]
-    routine = {'routine': [{'joints': 'home'}, {'joints': goal}]}
-    settings = [f'clock={clock}', f'action.space={space}', f'observation.state={json.dumps(state)}', reset(**routine)]
+    routine = {'routine': [{'joints': 'home'}, {'gripper': 'close'}, {'joints': goal}, {'wait_s': 0.5}]}
+    settings = [
+        f'clock={clock}',
+        f'action={{space: {space}, gripper: true}}',
+        f'observation.state={json.dumps(state)}',
+        reset(**routine),
+    ]
     settings += ['sim.reset=none', 'train.env_steps=60', 'episode.time_limit_steps=20', *PATIENT]
     process = hybrid_rl('train', '--config', REACH, '--run', str(out), *overrides(*SMALL, *settings))
     _, errors = process.communicate(timeout=150)
