@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -15,6 +16,8 @@ from hybrid_rl_ros.run_folder import read_json_lines
 
 pytestmark = pytest.mark.slow
 
+# So that no episode ends by itself just then.
+NEVER = 'reward.success={when: "ee.z < -1"}'
 FRONT = 'observation.cameras={front: {width: 32, height: 32, source: {uri: /dev/null}}}'
 
 
@@ -68,14 +71,53 @@ def test_15_16_inference_gone_or_mute_holds_the_arm(graph, report, case, number,
         graph.moving()
 
 
-def test_11_a_camera_that_stops_ends_in_a_hold(tmp_path, report):
-    with CameraRig(tmp_path, FRONT, 'observation.max_age_s=0.3') as graph:
+def test_15_without_who_judges_the_arm_holds_and_nothing_is_labelled(tmp_path, report):
+    with GraphRig(tmp_path, 'episode.time_limit_steps=400', NEVER) as graph:
         graph.moving()
+        gone = time.monotonic()
+        graph.kill('reward_reset_node', signal.SIGKILL)
+        reaction = graph.require_stop(gone, graph.config.safety.episode_timeout_s)
+        with pytest.raises(Exception, match='reward_reset_node was killed by SIGKILL; the arm holds'):
+            graph.bringup.check()
+        graph.spin(1.0)
+        assert graph.mode == 'hold' and outcomes(graph) == []
+    report(15, 'kill -9 of reward_reset_node', 'hold; no label; the command says which', reaction)
+
+
+def test_20_a_person_who_stops_a_reset_is_obeyed_and_the_reset_begins_anew(tmp_path, report):
+    there_and_back = [{'move': [0.4, 0.2, 0.3]}, {'move': [0.5, -0.2, 0.2]}]
+    settings = ('sim.reset=none', f'reset={json.dumps({"routine": there_and_back})}', 'episode.time_limit_steps=15')
+    with GraphRig(tmp_path, *settings, NEVER) as graph:
+        graph.wait_for(lambda: graph.mode == 'reset' and graph.speed > 0.1, within_s=60)
+        ended, stopped = len(outcomes(graph)), time.monotonic()
+        assert graph.call('safety_node/estop').success
+        reaction = graph.require_stop(stopped, 0.3)
+        assert graph.mode == 'estop'
+        rest = graph.seen.joints[-1][1]
+        graph.spin(1.0)
+        assert np.abs(graph.seen.joints[-1][1] - rest).max() < 2e-3
+        assert not {'succeeded', 'failed'} & set(outcomes(graph)[ended:])
+        graph.wait_for(lambda: graph.call('safety_node/clear_fault').success)
+        graph.wait_for(lambda: graph.mode == 'reset' and graph.speed > 0.1)
+        graph.wait_for(lambda: graph.mode == 'policy', within_s=40)
+        report(20, 'e-stop during a reset', 'stands; no label; the reset begins anew when cleared', reaction)
+
+
+def test_11_a_camera_that_stops_ends_in_a_hold_and_the_episode_has_no_label(tmp_path, report):
+    times = 'observation.max_age_s=0.3', 'episode.observation_timeout_s=0.6', 'episode.time_limit_steps=400'
+    with CameraRig(tmp_path, FRONT, *times, NEVER) as graph:
+        graph.moving()
+        ended = len(outcomes(graph))
         graph.film = 'stopped'
         stopped = time.monotonic()
         reaction = graph.require_stop(stopped, 0.3 + graph.config.safety.action_timeout_s)
         assert graph.mode == 'hold'
         report(11, 'a camera stops', 'observations stop by age of stamps; hold', reaction)
+        graph.wait_for(lambda: set(outcomes(graph)[ended:]) == {'aborted'})
+        graph.film = 'live'
+        graph.wait_for(lambda: graph.call('safety_node/clear_fault').success)
+        graph.moving()
+        report(11, 'a camera stops in an episode', 'aborted without a label; goes on when it is back')
 
 
 def test_12_a_camera_that_repeats_one_picture_ends_in_a_hold(tmp_path, report):
