@@ -7,10 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hybrid_rl_ros.config import ActionConfig
+from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.control.reach import Reach
 from hybrid_rl_ros.control.reset_routine import ResetRoutine, require_possible
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.reset_config import ResetConfig, WaypointConfig
+from hybrid_rl_ros.robot_config import GripperConfig, load_robot
 
 NAMES = ['ee.dx', 'ee.dy', 'ee.dz', 'gripper']
 WORKSPACE = np.array([0.3, -0.25, 0.0]), np.array([0.6, 0.25, 0.4])
@@ -202,3 +205,41 @@ def test_a_routine_that_cannot_be_done_is_one_line(waypoint, names, says):
 def test_a_reset_that_makes_no_sense_is_refused(reset, says):
     with pytest.raises(ValueError, match=says):
         ResetConfig.model_validate(reset)
+
+
+def reach_of_simulated_arm(action: dict, **robot) -> Reach:
+    made = load_robot('sim_arm').model_copy(update=robot)
+    return Reach.of(made, ActionConfig.model_validate(action), ArmKinematics(made))
+
+
+@pytest.mark.parametrize('space', ['ee_delta', 'joint_delta', 'joint_position'])
+def test_who_waits_or_opens_the_hand_stays_where_it_is_whatever_the_actions_are(space):
+    reach = reach_of_simulated_arm({'space': space})
+    routine = ResetRoutine([WaypointConfig(gripper='open')], reach, RATE_HZ, np.random.default_rng(0))
+    action = routine.act({'gripper.opening': 0.0})
+    assert action is not None and action.pop('gripper') == 1.0
+    assert set(action.values()) == {0.0} and all(name.startswith('ee.d') or name.endswith('.delta') for name in action)
+
+
+def test_an_arm_without_a_gripper_is_not_asked_how_far_it_is_open():
+    reach = reach_of_simulated_arm({}, gripper=GripperConfig())
+    assert 'gripper.opening' not in reach.reads and 'ee.x' in reach.reads and 'joint1.position' in reach.reads
+    with pytest.raises(UserError, match='have no gripper'):
+        require_possible([WaypointConfig(gripper='open')], reach)
+
+
+def test_joints_where_the_gate_would_stop_the_arm_are_refused():
+    reach = reach_of_simulated_arm({})
+    require_possible([WaypointConfig(joints='home')], reach)
+    turned = reach.home_rad + np.array([1.2, 0, 0, 0, 0, 0, 0])
+    with pytest.raises(UserError, match=r'reset.routine.0.joints: safety_node would stop .* \(workspace\)'):
+        require_possible([WaypointConfig(joints=turned.tolist())], reach)
+    edge = np.append(reach.home_rad[:6], reach.limits_rad[1][6] + 0.01)
+    with pytest.raises(UserError, match='joint7 .* is not within its limits'):
+        require_possible([WaypointConfig(joints=edge.tolist())], reach)
+
+
+def test_a_controller_that_is_told_poses_places_the_elbow_itself():
+    command = load_robot('sim_arm').command.model_copy(update={'type': 'pose'})
+    with pytest.raises(UserError, match='places the elbow itself'):
+        require_possible([WaypointConfig(joints='home')], reach_of_simulated_arm({}, command=command))
