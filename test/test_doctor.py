@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.doctor_checks import Check
 from hybrid_rl_ros.doctor_robot import file_checks
-from hybrid_rl_ros.process_environment import profile_variables
+from hybrid_rl_ros.process_environment import FASTRTPS_PROFILE, profile_variables
 from hybrid_rl_ros.robot_config import RobotConfig, load_robot
 from hybrid_rl_ros.ros.qos import COMMAND, LATCHED
 
@@ -172,6 +173,39 @@ def test_a_profile_that_is_not_in_force_and_an_open_network_are_warnings(tmp_pat
     assert result.returncode == 0, result.stdout
     assert 'warn Fast DDS profile:' in result.stdout
     assert 'warn discovery: ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET' in result.stdout
+
+
+@pytest.mark.parametrize(
+    ('given', 'line'),
+    [
+        ({}, 'ok   discovery: this machine only (static peers came with Iron)'),
+        ({'ROS_LOCALHOST_ONLY': '0'}, 'warn discovery: ROS_LOCALHOST_ONLY=0'),
+    ],
+    ids=['unset', 'open'],
+)
+def test_humble_is_kept_on_this_machine_by_its_own_variable(tmp_path, monkeypatch, given, line):
+    """rclpy says that it is Humble's; the profile is in force and has no way of its own to the network."""
+    about = tmp_path / 'rclpy-3.3.15.dist-info'
+    about.mkdir()
+    (about / 'METADATA').write_text('Metadata-Version: 2.1\nName: rclpy\nVersion: 3.3.15\n')
+    monkeypatch.delenv(FASTRTPS_PROFILE, raising=False)
+    result = doctor(PYTHONPATH=str(tmp_path), **given)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert line in result.stdout
+    profile = CONFIG / ('fastdds.xml' if given else 'fastdds_localhost.xml')
+    assert f'ok   Fast DDS profile: {profile}: ' in result.stdout
+
+
+def test_the_profile_for_humble_differs_by_its_udp_alone():
+    kinds, rest = {}, {}
+    for name in ('fastdds.xml', 'fastdds_localhost.xml'):
+        root = ElementTree.parse(CONFIG / name).getroot()
+        kinds[name] = [element.text for element in root.iter() if element.tag.endswith('}type')]
+        rest[name] = [
+            element.text for element in root.iter() if element.tag.endswith(('}segment_size', '}count', 'sec'))
+        ]
+    assert kinds == {'fastdds.xml': ['SHM', 'UDPv4'], 'fastdds_localhost.xml': ['SHM']}
+    assert rest['fastdds.xml'] == rest['fastdds_localhost.xml'] and len(rest['fastdds.xml']) == 4
 
 
 @pytest.mark.parametrize(
