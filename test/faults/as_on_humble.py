@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import sys
 
@@ -30,6 +31,9 @@ NEWER = {
 
 
 def take_away() -> None:
+    # What of rclpy itself imports it under the later name.
+    for module in ('rclpy.action', 'rclpy.lifecycle'):
+        importlib.import_module(module)
     # The module as Humble calls it, and not as everybody after it does.
     sys.modules['rclpy.qos_event'] = sys.modules.pop('rclpy.event_handler')
     sys.modules['rclpy.event_handler'] = None  # type: ignore[assignment]
