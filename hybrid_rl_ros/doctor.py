@@ -14,7 +14,7 @@ from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.doctor_checks import Check, fail, ok, warn
 from hybrid_rl_ros.doctor_robot import camera_check, file_checks, live_checks
 from hybrid_rl_ros.doctor_simulation import simulation_checks
-from hybrid_rl_ros.process_environment import node_environment, profile_variables
+from hybrid_rl_ros.process_environment import LOCALHOST_ONLY, discovery_setting, node_environment, profile_variables
 from hybrid_rl_ros.robot_config import load_robot
 
 PROBE_WITHIN_S = 90.0
@@ -113,15 +113,19 @@ def _shared_memory() -> Check:
 
 
 def _discovery(environment: dict[str, str]) -> Check:
-    name = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
+    name, _ = discovery_setting()
     reach = environment[name]
     domain = environment.get('ROS_DOMAIN_ID', '0')
-    if reach in ('LOCALHOST', 'OFF'):
+    mend = f'unset {name}, and name other machines in ROS_STATIC_PEERS'
+    if name == LOCALHOST_ONLY:
+        if reach == '1':
+            return ok('discovery', f'this machine only (static peers came with Iron), domain {domain}')
+        mend = f'unset {name}; other machines can be named from Iron on'
+    elif reach in ('LOCALHOST', 'OFF'):
         peers = environment.get('ROS_STATIC_PEERS')
         where = f'this machine and {peers}' if peers else 'this machine only (others: ROS_STATIC_PEERS)'
         return ok('discovery', f'{where}, domain {domain}')
-    text = f'{name}={reach}, domain {domain}: anyone on the network can command the arm'
-    return warn('discovery', text, f'unset {name}, and name other machines in ROS_STATIC_PEERS')
+    return warn('discovery', f'{name}={reach}, domain {domain}: anyone on the network can command the arm', mend)
 
 
 def _config_checks(config: Config) -> list[Check]:

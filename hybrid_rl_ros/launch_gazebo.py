@@ -53,7 +53,8 @@ def _world(config: Config, run: Path) -> Path:
         return share_folder('worlds') / f'{config.task}.sdf'
     parameters = share_folder('config') / 'gazebo_controllers.yaml'
     path = run.resolve() / 'world.sdf'
-    path.write_text(world_text(config.task, load_robot(config.robot), 'ros2_control', str(parameters)))
+    robot = load_robot(config.robot)
+    path.write_text(world_text(config.task, robot, 'ros2_control', str(parameters), config.namespace))
     return path
 
 

@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext
 from launch.actions import LogInfo
 from launch_ros.actions import Node
 
 from hybrid_rl_ros.config_file import share_folder
+from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.launch_runs import is_true, value
 from hybrid_rl_ros.launched_graph import Actions
 
 
 def tools(context: LaunchContext) -> Actions:
-    """What tools.launch.py was asked for."""
+    """What tools.launch.py was asked for; raises UserError for a window whose package is not installed."""
     actions: Actions = []
     if is_true(context, 'foxglove'):
         listen = {'port': int(value(context, 'port')), 'address': value(context, 'address')}
-        actions.append(Node(package='foxglove_bridge', executable='foxglove_bridge', parameters=[listen]))
+        actions.append(_window('foxglove', 'foxglove_bridge', parameters=[listen]))
     if is_true(context, 'rqt'):
-        actions.append(Node(package='rqt_robot_monitor', executable='rqt_robot_monitor'))
+        actions.append(_window('rqt', 'rqt_runtime_monitor'))
     if is_true(context, 'plotjuggler'):
         layout = ['--layout', str(share_folder('config') / 'tools' / 'plotjuggler.xml')]
-        actions.append(Node(package='plotjuggler', executable='plotjuggler', arguments=layout))
+        actions.append(_window('plotjuggler', 'plotjuggler', arguments=layout))
     return actions
+
+
+def _window(argument: str, package: str, **options: Any) -> Node:
+    """The packages are no dependencies: a robot's computer needs no Qt."""
+    if not _is_installed(package):
+        name = f'ros-$ROS_DISTRO-{package.replace("_", "-")}'
+        raise UserError(f'{argument}:=true needs {package}: apt install {name}, or leave it out with {argument}:=false')
+    return Node(package=package, executable=package, **options)
 
 
 def tools_beside(context: LaunchContext) -> Actions:
     """Unless headless: what the cameras see. A run does not fail for want of a window."""
     if is_true(context, 'headless'):
         return []
-    try:
-        get_package_prefix('rqt_image_view')
-    except PackageNotFoundError:
+    if not _is_installed('rqt_image_view'):
         return [LogInfo(msg='no window: rqt_image_view is not installed (headless:=true leaves it out)')]
     return [Node(package='rqt_image_view', executable='rqt_image_view')]
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True

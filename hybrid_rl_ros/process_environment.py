@@ -7,20 +7,36 @@ from importlib import metadata
 from pathlib import Path
 
 FASTRTPS_PROFILE, FASTDDS_PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'
-KILTED_RCLPY = 9
+DISCOVERY_RANGE, LOCALHOST_ONLY = 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY'
+IRON_RCLPY, KILTED_RCLPY = 4, 9
 
 
 def profile_variables() -> tuple[str, ...]:
     """What names Fast DDS's profile: from Fast DDS 3 (Kilted) on the other one, and every node warns of the old one."""
-    try:
-        major = int(metadata.version('rclpy').partition('.')[0])
-    except (metadata.PackageNotFoundError, ValueError):
+    major = _rclpy_major()
+    if major is None:
         return FASTRTPS_PROFILE, FASTDDS_PROFILE
     return (FASTDDS_PROFILE,) if major >= KILTED_RCLPY else (FASTRTPS_PROFILE,)
 
 
+def discovery_setting() -> tuple[str, str]:
+    """The variable and the value that keep discovery on this machine: Humble has neither a range nor static peers."""
+    major = _rclpy_major()
+    return (LOCALHOST_ONLY, '1') if major is not None and major < IRON_RCLPY else (DISCOVERY_RANGE, 'LOCALHOST')
+
+
+def _rclpy_major() -> int | None:
+    try:
+        return int(metadata.version('rclpy').partition('.')[0])
+    except (metadata.PackageNotFoundError, ValueError):
+        return None
+
+
 def node_environment(fastdds_profile: Path, threads: int) -> dict[str, str]:
     """This process's environment with the defaults that a node needs; what the user has set stays."""
+    discovery, here = discovery_setting()
+    if discovery == LOCALHOST_ONLY and os.environ.get(LOCALHOST_ONLY, here) == here:
+        fastdds_profile = fastdds_profile.with_name('fastdds_localhost.xml')
     defaults = {
         # Spinning OpenMP threads made updates up to fifteen times slower on a loaded machine.
         'OMP_WAIT_POLICY': 'PASSIVE',
@@ -31,7 +47,7 @@ def node_environment(fastdds_profile: Path, threads: int) -> dict[str, str]:
         'MALLOC_TOP_PAD_': str(2**26),
         # Most frames of 640x480 are lost at Fast DDS's own segment size.
         **dict.fromkeys(profile_variables(), str(fastdds_profile)),
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        discovery: here,
         'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp',
         'PYTHONUNBUFFERED': '1',
     }

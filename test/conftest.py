@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_rl_ros.process_environment import profile_variables
+from hybrid_rl_ros.process_environment import discovery_setting, node_environment, profile_variables
 
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+discovery, here = discovery_setting()
+os.environ[discovery] = here
 # What the nodes have, for the nodes that tests make in their own process.
 PROFILE = Path(__file__).parents[1] / 'config' / 'fastdds.xml'
 for name in profile_variables():
-    os.environ[name] = str(PROFILE)
+    os.environ.pop(name, None)
+    os.environ[name] = node_environment(PROFILE, 1)[name]
 os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randrange(1, 60))
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 # A shell that starts this in the background has it ignored, and so would every command that a test interrupts.

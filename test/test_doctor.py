@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import threading
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import rclpy
 import yaml
@@ -24,9 +26,12 @@ from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.doctor_checks import Check
 from hybrid_rl_ros.doctor_robot import file_checks
-from hybrid_rl_ros.process_environment import profile_variables
+from hybrid_rl_ros.doctor_simulation import simulation_checks
+from hybrid_rl_ros.nodes.doctor_probe import simulated_rate_hz
+from hybrid_rl_ros.process_environment import FASTRTPS_PROFILE, profile_variables
 from hybrid_rl_ros.robot_config import RobotConfig, load_robot
 from hybrid_rl_ros.ros.qos import COMMAND, LATCHED
+from hybrid_rl_ros.sim.layout import camera_views
 
 CONFIG = Path(__file__).parents[1] / 'config'
 URDF = share_folder('urdf') / 'sim_arm.urdf'
@@ -175,6 +180,39 @@ def test_a_profile_that_is_not_in_force_and_an_open_network_are_warnings(tmp_pat
 
 
 @pytest.mark.parametrize(
+    ('given', 'line'),
+    [
+        ({}, 'ok   discovery: this machine only (static peers came with Iron)'),
+        ({'ROS_LOCALHOST_ONLY': '0'}, 'warn discovery: ROS_LOCALHOST_ONLY=0'),
+    ],
+    ids=['unset', 'open'],
+)
+def test_humble_is_kept_on_this_machine_by_its_own_variable(tmp_path, monkeypatch, given, line):
+    """rclpy says that it is Humble's; the profile is in force and has no way of its own to the network."""
+    about = tmp_path / 'rclpy-3.3.15.dist-info'
+    about.mkdir()
+    (about / 'METADATA').write_text('Metadata-Version: 2.1\nName: rclpy\nVersion: 3.3.15\n')
+    monkeypatch.delenv(FASTRTPS_PROFILE, raising=False)
+    result = doctor(PYTHONPATH=str(tmp_path), **given)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert line in result.stdout
+    profile = CONFIG / ('fastdds.xml' if given else 'fastdds_localhost.xml')
+    assert f'ok   Fast DDS profile: {profile}: ' in result.stdout
+
+
+def test_the_profile_for_humble_differs_by_its_udp_alone():
+    kinds, rest = {}, {}
+    for name in ('fastdds.xml', 'fastdds_localhost.xml'):
+        root = ElementTree.parse(CONFIG / name).getroot()
+        kinds[name] = [element.text for element in root.iter() if element.tag.endswith('}type')]
+        rest[name] = [
+            element.text for element in root.iter() if element.tag.endswith(('}segment_size', '}count', 'sec'))
+        ]
+    assert kinds == {'fastdds.xml': ['SHM', 'UDPv4'], 'fastdds_localhost.xml': ['SHM']}
+    assert rest['fastdds.xml'] == rest['fastdds_localhost.xml'] and len(rest['fastdds.xml']) == 4
+
+
+@pytest.mark.parametrize(
     ('arguments', 'sentence'),
     [
         (
@@ -273,3 +311,55 @@ def test_without_gazebo_the_doctor_says_what_to_start():
     text = '\n'.join(failures(result))
     assert 'FAIL task_state: nobody publishes it; mend: start what stands in for the robot' in text
     assert 'FAIL sim/reset: nobody serves it' in text
+
+
+def test_a_simulations_rate_is_found_whatever_was_lost_and_however_slow_it_is():
+    rng = np.random.default_rng(0)
+    for hz in (10.0, 95.0, 100.0):
+        stamps = np.arange(200) * round(1e9 / hz)
+        heard = stamps[np.sort(rng.choice(len(stamps), 60, replace=False))]
+        assert simulated_rate_hz(heard.tolist()) == pytest.approx(hz)
+    # 30 Hz of a world that steps every 2 ms: gaps of 32 and 34 ms.
+    steps = np.round(np.arange(60) / 30.0 / 0.002) * 2_000_000
+    assert simulated_rate_hz(steps.astype(int).tolist()) == pytest.approx(30.0, rel=0.01)
+    assert simulated_rate_hz([0, 10, 20]) == 0.0
+
+
+def simulated(**changes: dict[str, Any]) -> list[Check]:
+    """The checks of a simulated lift; `changes` to what doctor_probe says of one of its streams."""
+    config, robot = load_config(CONFIG / 'gazebo_lift.yaml', ['sim.control=ros2_control']), load_robot('sim_arm')
+    stream = {'received': 200, 'publishers': ['gz_bridge'], 'simulated_hz': 100.0, 'stamped_hz': 40.0}
+    camera = {**stream, 'simulated_hz': 10.0}
+    matrix = camera_views(robot)['front'].matrix(64, 64).ravel().tolist()
+    facts: dict[str, Any] = {
+        'joint_states': {**stream, 'positions': {}},
+        'wrench': {**stream, 'frame': 'flange'},
+        'task': {**stream, 'received': 0, 'names': []},
+        'reset_served': True,
+        'cameras': {'front': {**camera, 'frame': 'front_optical_frame'}},
+        'infos': {'front': {**camera, 'frame': 'front_optical_frame', 'matrix': matrix}},
+    }
+    for name, change in changes.items():
+        target = facts['cameras'] if name == 'image' else facts['infos'] if name == 'info' else facts
+        target['front' if target is not facts else name] |= change
+    return [check for check in simulation_checks(config, robot, facts) if check.name not in ('task_state', 'sim/reset')]
+
+
+@pytest.mark.parametrize(
+    ('changes', 'level', 'name'),
+    [
+        ({'joint_states': {'simulated_hz': 125.0}}, 'FAIL', 'joint_states rate'),
+        ({'joint_states': {'publishers': ['gazebo_node']}}, 'warn', 'joint_states rate'),
+        ({'joint_states': {'simulated_hz': 0.0}}, 'warn', 'joint_states rate'),
+        ({'wrench': {'simulated_hz': 90.0}}, 'FAIL', 'wrench rate'),
+        ({'wrench': {'frame': 'hand'}}, 'FAIL', 'wrench frame'),
+        ({'wrench': {'received': 0}}, 'FAIL', 'wrench'),
+        ({'image': {'simulated_hz': 30.0}}, 'FAIL', 'front/image_raw rate'),
+        ({'image': {'frame': 'arm::link'}}, 'FAIL', 'front/image_raw frame'),
+        ({'info': {'matrix': [1.0] * 9}}, 'FAIL', 'front/camera_info'),
+    ],
+)
+def test_another_simulation_than_the_issue_wants_fails_and_a_busy_machine_does_not(changes, level, name):
+    assert {check.level for check in simulated()} == {'ok'}
+    (found,) = [check for check in simulated(**changes) if check.level != 'ok']
+    assert (found.level, found.name) == (level, name)

@@ -28,6 +28,7 @@ from hybrid_rl_ros.ros.driver_states import DriverStates
 from hybrid_rl_ros.ros.messages import is_readable, stamp_ns
 
 DISCOVERY_S = 3.0
+ENOUGH_GAPS = 3
 # Every message counts for a rate, whatever the publisher offers.
 COUNTING = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 
@@ -110,14 +111,26 @@ class _Arrivals:
 
     def facts(self) -> dict[str, Any]:
         times = [at for at, _ in self.messages]
-        stamps = [stamp_ns(message.header.stamp) * 1e-9 for _, message in self.messages]
+        stamps = [stamp_ns(message.header.stamp) for _, message in self.messages]
         publishers = self._node.get_publishers_info_by_topic(self._topic)
-        rates = {'rate_hz': _rate(times), 'stamped_hz': _rate(stamps)}
+        rates = {'rate_hz': _rate(times), 'stamped_hz': _rate([stamp * 1e-9 for stamp in stamps])}
+        rates['simulated_hz'] = simulated_rate_hz(stamps)
         return {'received': len(times), **rates, 'publishers': [end.node_name for end in publishers]}
 
 
 def _rate(times: list[float]) -> float:
     return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
+
+
+def simulated_rate_hz(stamps_ns: list[int]) -> float:
+    """How often a simulation says something in its own time, however much of it was lost on the way; 0: cannot tell.
+
+    Its stamps are as even as its steps, so every gap is a whole number of the shortest one.
+    """
+    gaps = np.diff(np.unique(np.array(stamps_ns, np.int64)))
+    if len(gaps) < ENOUGH_GAPS:
+        return 0.0
+    return float(np.rint(gaps / gaps.min()).sum() / (gaps.sum() * 1e-9))
 
 
 def _last(arrivals: _Arrivals, what: Callable[[Any], Any]) -> Any:

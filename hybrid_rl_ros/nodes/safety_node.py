@@ -330,7 +330,7 @@ class SafetyNode(GraphNode):
             self.declare_parameter('speed_scale', 1.0, descriptor)
         if self._motion is not None:
             self._motion.speed_scale = float(self.get_parameter('speed_scale').value)
-        self.add_post_set_parameters_callback(self._on_parameters)
+        self.when_set(self._on_parameters)
 
     def _on_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         for parameter in parameters:

@@ -6,11 +6,11 @@ import time
 from functools import partial
 from typing import Any
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import DriverStateConfig, RobotConfig
+from hybrid_rl_ros.ros.events import SILENT_SUBSCRIPTION
 from hybrid_rl_ros.ros.interfaces import import_interface
 from hybrid_rl_ros.ros.qos import LATCHED, SENSOR
 
@@ -51,8 +51,7 @@ class DriverStates:
         listen = partial(self._on_message, index, state.field.split('.'))
         # Only a latched subscription gets what was published before it began, and only a volatile best-effort one
         # matches every publisher. Drivers differ; together they hear them all, and twice does no harm.
-        quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
-        node.create_subscription(message, state.topic, listen, LATCHED, event_callbacks=quiet)
+        node.create_subscription(message, state.topic, listen, LATCHED, event_callbacks=SILENT_SUBSCRIPTION)
         node.create_subscription(message, state.topic, listen, SENSOR)
 
     def _on_message(self, index: int, path: list[str], message: Any) -> None:

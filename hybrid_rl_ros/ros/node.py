@@ -20,7 +20,6 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
@@ -32,6 +31,7 @@ from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
 from hybrid_rl_ros.robot_config import load_robot
+from hybrid_rl_ros.ros.events import SILENT_PUBLISHER, SILENT_SUBSCRIPTION
 from hybrid_rl_ros.ros.executor import PacedLoop, QuietExecutor
 from hybrid_rl_ros.ros.qos import LATCHED_MANY, STEP
 from hybrid_rl_ros.ros.status import Status, process_age_s
@@ -47,9 +47,6 @@ DIAGNOSTICS_PERIOD_S = 1.0
 PARENT_POLL_S = 0.5
 STUCK_AFTER_S = 10.0
 PR_SET_PDEATHSIG = 1
-# rclpy waits for two events of every endpoint, at twice the cost of a spin; _find_incompatible looks instead.
-_SILENT_PUBLISHER = PublisherEventCallbacks(use_default_callbacks=False)
-_SILENT_SUBSCRIPTION = SubscriptionEventCallbacks(use_default_callbacks=False)
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 
@@ -188,24 +185,31 @@ class GraphNode(LifecycleNode):
             return self.get_parameter(name).value
         return self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True)).value
 
+    def when_set(self, callback: Callable[[list[Any]], Any]) -> None:
+        """Call `callback(parameters)` when some have been set; Humble only asks beforehand, once it found them good."""
+        if hasattr(self, 'add_post_set_parameters_callback'):
+            self.add_post_set_parameters_callback(callback)
+        else:
+            self.add_on_set_parameters_callback(callback)
+
     def every(self, period_s: float, callback: Callable[[], None]) -> Timer:
         """A timer on steady time, so that a stopped /clock does not stop it."""
         return self.create_timer(period_s, callback, clock=STEADY)
 
     def publisher(self, message: type, topic: str, qos: Any) -> Publisher:
         """A publisher that counts towards readiness, and is silent while the node is not active."""
-        publisher = self.create_lifecycle_publisher(message, topic, qos, event_callbacks=_SILENT_PUBLISHER)
+        publisher = self.create_lifecycle_publisher(message, topic, qos, event_callbacks=SILENT_PUBLISHER)
         awaited = [consumer for consumer in self.consumers.get(topic, ()) if consumer in self.peers]
         if awaited:
             self._awaited[publisher] = len(awaited)
         return publisher
 
     def create_publisher(self, message: type, topic: str, qos: Any, **options: Any) -> Publisher:
-        options.setdefault('event_callbacks', _SILENT_PUBLISHER)
+        options.setdefault('event_callbacks', SILENT_PUBLISHER)
         return super().create_publisher(message, topic, qos, **options)
 
     def create_subscription(self, message: type, topic: str, callback: Any, qos: Any, **options: Any) -> Any:
-        options.setdefault('event_callbacks', _SILENT_SUBSCRIPTION)
+        options.setdefault('event_callbacks', SILENT_SUBSCRIPTION)
         return super().create_subscription(message, topic, callback, qos, **options)
 
     def _find_incompatible(self) -> None:

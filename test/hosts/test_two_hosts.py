@@ -53,6 +53,13 @@ class Hosts:
         self.names = {side: f'hrl-{side}-{mark}' for side in ADDRESSES}
         self.cables = {'robot': f'hr{mark}', 'learner': f'hl{mark}'}
         self._processes: list[subprocess.Popen[bytes]] = []
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self) -> None:
         for name in self.names.values():
             ip('netns', 'add', name)
         ip('link', 'add', self.cables['robot'], 'type', 'veth', 'peer', 'name', self.cables['learner'])
@@ -87,6 +94,8 @@ class Hosts:
                 process.kill()
         for name in self.names.values():
             subprocess.run(['ip', 'netns', 'del', name], capture_output=True)
+        # Only there if it could not be given to a namespace, with which it would be gone.
+        subprocess.run(['ip', 'link', 'del', self.cables['robot']], capture_output=True)
 
 
 @pytest.fixture
@@ -99,6 +108,20 @@ def hosts() -> Iterator[Hosts]:
         pytest.skip(f'network namespaces cannot be made here: {error.stderr}')
     yield two
     two.close()
+
+
+def test_what_could_not_be_connected_is_not_left_behind(hosts):
+    """The cable's name is taken, after the namespaces have been made."""
+    hosts.close()
+    taken = hosts.cables['learner']
+    ip('link', 'add', taken, 'type', 'veth', 'peer', 'name', f'{taken}x')
+    try:
+        with pytest.raises(subprocess.CalledProcessError):
+            Hosts()
+    finally:
+        ip('link', 'del', taken)
+    left = subprocess.run(['ip', 'netns', 'list'], capture_output=True, text=True, check=True).stdout
+    assert not [name for name in hosts.names.values() if name in left]
 
 
 def wait_for(condition: Callable[[], bool], within_s: float = 90.0) -> None:

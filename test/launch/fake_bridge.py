@@ -18,11 +18,13 @@ from rclpy.node import Node
 
 from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.ros.messages import to_header, to_stamp
+from hybrid_rl_ros.sim.layout import camera_views
 
+# FAKE_GAZEBO_WRENCH_HZ and FAKE_GAZEBO_WRENCH_FRAME: a world that is not as the doctor wants it.
 HZ = {
     'Clock': 250.0,
     'JointState': 250.0,
-    'WrenchStamped': 100.0,
+    'WrenchStamped': float(os.environ.get('FAKE_GAZEBO_WRENCH_HZ', '100')),
     'Image': 10.0,
     'CameraInfo': 10.0,
     'PoseStamped': 50.0,
@@ -34,7 +36,7 @@ class Bridge(Node):
     def __init__(self) -> None:
         super().__init__('parameter_bridge')
         entries = yaml.safe_load(Path(self.declare_parameter('config_file', '').value).read_text())
-        robot = load_robot('sim_arm')
+        robot = self._robot = load_robot('sim_arm')
         fingers = dict.fromkeys(robot.gripper.joints, robot.gripper.open)
         self._joints = {**dict(zip(robot.arm_joints, robot.home_rad)), **fingers}
         self._commands = dict(self._joints)
@@ -49,12 +51,15 @@ class Bridge(Node):
                 self.create_timer(1.0 / HZ[name], lambda p=publisher, k=kind, t=topic: p.publish(self._message(k, t)))
 
     def _message(self, kind: type, topic: str) -> Any:
-        now = round((time.time() - float(os.environ['FAKE_GAZEBO_BEGAN'])) * 1e9)
         name = kind.__name__
+        since = time.time() - float(os.environ['FAKE_GAZEBO_BEGAN'])
+        # As a simulation's: at whole periods of its own time, whenever the machine gets round to it.
+        now = int(since * HZ[name]) * round(1e9 / HZ[name])
         if name == 'Clock':
             return kind(clock=to_stamp(now))
         camera = topic.split('/')[0]
-        frame = {'Image': f'{camera}_optical_frame', 'CameraInfo': f'{camera}_optical_frame', 'WrenchStamped': 'flange'}
+        optical, wrist = f'{camera}_optical_frame', os.environ.get('FAKE_GAZEBO_WRENCH_FRAME', 'flange')
+        frame = {'Image': optical, 'CameraInfo': optical, 'WrenchStamped': wrist}
         message = kind(header=to_header(now, frame.get(name, '')))
         if name == 'JointState':
             share = min(1.0, FOLLOW_PER_S / HZ[name])
@@ -64,6 +69,8 @@ class Bridge(Node):
         elif name == 'Image':
             message.height, message.width, message.encoding, message.step = 64, 64, 'rgb8', 192
             message.data.frombytes(os.urandom(64 * 192))
+        elif name == 'CameraInfo':
+            message.k = camera_views(self._robot)[camera].matrix(64, 64).ravel()
         elif name == 'PoseStamped':
             placed = Path(os.environ['FAKE_GAZEBO']) / 'cube.json'
             at = json.loads(placed.read_text()) if placed.exists() else [0.45, 0.0, 0.02]

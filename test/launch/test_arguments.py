@@ -114,6 +114,20 @@ def test_the_tools_are_chosen_one_by_one():
     assert [command(p)[-2:] for p in processes('tools', foxglove='false', plotjuggler='false')] == []
 
 
+def test_a_tool_that_is_not_installed_is_one_line_and_one_that_is_starts(tmp_path, monkeypatch):
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+    with pytest.raises(UserError, match='rqt:=true needs rqt_runtime_monitor: apt install ros-.ROS_DISTRO-rqt-runtime'):
+        processes('tools', foxglove='false', rqt='true')
+    index = tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages'
+    index.mkdir(parents=True)
+    (index / 'rqt_runtime_monitor').touch()
+    program = tmp_path / 'lib' / 'rqt_runtime_monitor' / 'rqt_runtime_monitor'
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    (window,) = processes('tools', foxglove='false', rqt='true')
+    assert command(window)[0] == str(program)
+
+
 @pytest.mark.parametrize(
     ('name', 'given', 'sentence'),
     [

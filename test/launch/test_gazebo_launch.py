@@ -6,8 +6,10 @@ import json
 import signal
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -79,8 +81,19 @@ def test_with_ros2_control_the_world_and_the_description_name_its_plugin_and_its
     assert 'gz_ros2_control::GazeboSimROS2ControlPlugin' in world and 'joint-position-controller' not in world
     parameters = world.split('<parameters>')[1].split('</parameters>')[0]
     controllers = yaml.safe_load(Path(parameters).read_text())
-    assert controllers['joint_trajectory_controller']['ros__parameters']['joints'] == [f'joint{i}' for i in range(1, 8)]
+    assert controllers['/**/joint_trajectory_controller']['ros__parameters']['joints'] == [
+        f'joint{i}' for i in range(1, 8)
+    ]
     assert load_config(run / 'config.yaml').sim.control == 'ros2_control'
+    assert '<namespace>' not in world
+
+
+def test_in_a_namespace_the_plugin_is_where_the_description_and_the_spawners_are(tmp_path, prefix):
+    run = tmp_path / 'run'
+    processes('gazebo', run=str(run), headless='true', set='namespace=left')
+    model = ElementTree.parse(run / 'world.sdf').getroot().find('world/model[@name="arm"]')
+    (plugin,) = [each for each in model.findall('plugin') if 'ros2_control' in each.get('filename')]
+    assert plugin.findtext('ros/namespace') == '/left'
 
 
 @pytest.mark.slow
@@ -103,10 +116,9 @@ def test_reach_is_trained_beside_stand_ins(tmp_path, prefix):
     assert learner['counters'].get('dropped_steps', 0) <= 3 and learner['transitions'] == learner['env_steps']
 
 
-@pytest.mark.slow
-def test_the_doctor_finds_what_it_finds_beside_the_mujoco_node(tmp_path, prefix):
-    run = tmp_path / 'run'
-    process = launch('gazebo', environment=prefix, task='lift', control='gz', headless='true', run=str(run))
+def doctors_report(run: Path, prefix: dict[str, str], task: str) -> dict[str, Any]:
+    """What the doctor says of a launched simulation."""
+    process = launch('gazebo', environment=prefix, task=task, control='gz', headless='true', run=str(run))
     try:
         wait_for(lambda: node_status(run, 'gazebo_node').get('up', False) and bool(pids(run, 'safety_node')))
         config = str(run / 'config.yaml')
@@ -115,11 +127,25 @@ def test_the_doctor_finds_what_it_finds_beside_the_mujoco_node(tmp_path, prefix)
     finally:
         process.send_signal(signal.SIGINT)
     output = end(process, run)
-    report = json.loads(result.stdout)
-    assert report['ok'], (result.stdout, output)
+    assert result.stdout, (result.stderr, output)
+    return json.loads(result.stdout)
+
+
+@pytest.mark.slow
+def test_the_doctor_finds_what_it_finds_beside_the_mujoco_node(tmp_path, prefix):
+    report = doctors_report(tmp_path / 'run', prefix, 'lift')
+    assert report['ok'], [check for check in report['checks'] if check['level'] != 'ok']
     found = {check['name']: check['level'] for check in report['checks']}
     wanted = ('joint_states', 'wrench', 'task_state', 'sim/reset', 'front/image_raw', 'wrist/image_raw')
     assert {name: found.get(name) for name in wanted} == dict.fromkeys(wanted, 'ok')
+
+
+@pytest.mark.slow
+def test_a_world_with_another_rate_and_another_frame_fails(tmp_path, prefix):
+    other = {**prefix, 'FAKE_GAZEBO_WRENCH_HZ': '90', 'FAKE_GAZEBO_WRENCH_FRAME': 'hand'}
+    report = doctors_report(tmp_path / 'run', other, 'reach')
+    failed = {check['name']: check['message'] for check in report['checks'] if check['level'] == 'FAIL'}
+    assert failed == {'wrench rate': '90.0 Hz', 'wrench frame': "'hand', expected 'flange'"}
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ import yaml
 
 from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.control.kinematics import ArmKinematics
+from hybrid_rl_ros.doctor_simulation import STATE_RATE_HZ
 from hybrid_rl_ros.nodes.gazebo_node import LEAD_S, TICK_S
 from hybrid_rl_ros.robot_config import load_robot, urdf_path
 from hybrid_rl_ros.sim.arm import ArmSimulation
@@ -108,7 +109,7 @@ def test_the_files_in_the_repository_are_what_the_generator_writes():
 )
 def test_libsdformat_finds_the_worlds_valid_and_warns_of_nothing(task, tmp_path):
     with_plugin = tmp_path / 'ros2_control.sdf'
-    with_plugin.write_text(world_text(task, ROBOT, 'ros2_control', '/controllers.yaml'))
+    with_plugin.write_text(world_text(task, ROBOT, 'ros2_control', '/controllers.yaml', 'left'))
     environment = {**os.environ, 'IGN_CONFIG_PATH': str(LIBSDFORMAT)}
     for path in (ROOT / 'worlds' / f'{task}.sdf', with_plugin):
         result = subprocess.run(['ign', 'sdf', '-k', str(path)], capture_output=True, text=True, env=environment)
@@ -297,6 +298,15 @@ def test_the_description_for_ros2_control_starts_every_joint_where_the_task_does
     starts = [float(joints[name].findtext('state_interface/param')) for name in ROBOT.arm_joints]
     assert starts == pytest.approx(ROBOT.home_rad)
     assert all(joint.find('command_interface').get('name') == 'position' for joint in joints.values())
+
+
+def test_the_controllers_rates_divide_the_physics_rate_and_the_joint_states_come_as_the_doctor_wants_them():
+    """A broadcaster speaks at every whole number of updates: at 250 Hz one of 100 Hz spoke 125 times a second."""
+    controllers = yaml.safe_load((ROOT / 'config' / 'gazebo_controllers.yaml').read_text())
+    rates = {name: each['ros__parameters'].get('update_rate') for name, each in controllers.items()}
+    manager, states = rates['/**/controller_manager'], rates['/**/joint_state_broadcaster']
+    assert round(1.0 / TIMESTEP_S) % manager == 0
+    assert manager % states == 0 and states == STATE_RATE_HZ
 
 
 class JointLoops:

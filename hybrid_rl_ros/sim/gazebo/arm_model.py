@@ -57,8 +57,8 @@ class ArmModel:
         self._colours = {m.get('name'): _floats(m.find('color'), 'rgba') for m in self._urdf.findall('material')}
         self._by_child = {_link_of(joint, 'child'): joint for joint in self._joints.values()}
 
-    def write(self, world: Element, task: Task, control: Control, controllers: str = '') -> None:
-        """`controllers`: path of the controllers' parameters, for ros2_control."""
+    def write(self, world: Element, task: Task, control: Control, controllers: str = '', namespace: str = '') -> None:
+        """For ros2_control: the path of the controllers' parameters, and the ROS namespace of its nodes."""
         model = add(world, 'model', name=MODEL)
         root = next(name for name in self._links if name not in self._by_child)
         fixed = add(model, 'joint', name='base_fixed', type='fixed')
@@ -88,6 +88,8 @@ class ArmModel:
                 },
             )
             add(plugin, 'parameters', controllers)
+            if namespace:
+                add(add(plugin, 'ros'), 'namespace', f'/{namespace.strip("/")}')
 
     def start_positions(self, task: Task) -> dict[str, float]:
         """Where every joint stands when the world begins."""

@@ -67,8 +67,10 @@ TASKS_HERE = ('reach', 'push', 'lift', 'peg_insert')
 COMMENT = 'Written by hybrid_rl_ros.sim.gazebo.worlds from urdf/ and the numbers of the MuJoCo scene; change those.'
 
 
-def world_text(task_name: str, robot: RobotConfig, control: Control = 'gz', controllers: str = '') -> str:
-    """The SDF of a task's world with the arm in it. `controllers`: parameters for gz_ros2_control."""
+def world_text(
+    task_name: str, robot: RobotConfig, control: Control = 'gz', controllers: str = '', namespace: str = ''
+) -> str:
+    """The SDF of a task's world with the arm in it. For gz_ros2_control: its parameters' file, and its namespace."""
     task = make_task(task_name, robot)
     root = ElementTree.Element('sdf', {'version': SDF_VERSION})
     world = add(root, 'world', name=task_name)
@@ -80,7 +82,7 @@ def world_text(task_name: str, robot: RobotConfig, control: Control = 'gz', cont
             write_camera(add(model, 'link', name='link'), name, view, np.zeros(3), np.eye(3))
             frame = add(model, 'frame', name=f'{name}_optical_frame')
             add_pose(frame, view.eye_m, rpy_of(optical_axes(view)))
-    ArmModel(robot).write(world, task, control, controllers)
+    ArmModel(robot).write(world, task, control, controllers, namespace)
     for name, placement in task.draw(np.random.default_rng(0)).items():
         _OBJECTS[task_name, name](world, placement)
     return to_text(root, COMMENT)
