@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.client import Client
 from rclpy.task import Future
 from sensor_msgs.msg import Image, JointState
@@ -30,8 +30,9 @@ from hybrid_rl_ros.rewards.practised_tasks import PractisedTasks
 from hybrid_rl_ros.rewards.reset_source import make_reset_source
 from hybrid_rl_ros.rewards.sights import make_sight
 from hybrid_rl_ros.rewards.source import Seen
+from hybrid_rl_ros.ros.episode_messages import episode_message, reward_values
 from hybrid_rl_ros.ros.episode_services import EpisodeServices
-from hybrid_rl_ros.ros.messages import read_image, read_named_vector, stamp_ns, to_header, write_named_vector
+from hybrid_rl_ros.ros.messages import read_image, read_named_vector, stamp_ns, write_named_vector
 from hybrid_rl_ros.ros.node import GraphNode, node_main
 from hybrid_rl_ros.ros.qos import LATCHED, LATCHED_MANY, STEP
 from hybrid_rl_ros.run_folder import whole_episodes
@@ -363,35 +364,19 @@ class RewardResetNode(GraphNode):
             self._publish_reward(stamp, reward)
 
     def _publish_reward(self, stamp: int, reward: float) -> None:
-        episode = self._episode
-        arrived = episode.steps > 0 or episode.running
-        values: dict[str, Any] = {
-            'reward': reward,
-            'terminal': float(episode.terminal and arrived),
-            'truncated': float(episode.truncated and arrived),
-            'succeeded': float(episode.state == 'succeeded' and arrived),
-            'running': float(episode.running),
-            'episode': float(episode.number),
-            'step': float(episode.steps),
-        }
-        if self.config.eval.every_episodes:
-            values['evaluation'] = float(self._evaluates)
-        self._reward.publish(write_named_vector(values, stamp))
+        evaluates = self._evaluates if self.config.eval.every_episodes else None
+        self._reward.publish(write_named_vector(reward_values(self._episode, reward, evaluates), stamp))
 
     def _publish_state(self, stamp: int, cause: str) -> None:
-        episode = self._episode
-        status = DiagnosticStatus(name='reward_reset_node: episode', message=episode.state, hardware_id=self.robot.name)
-        status.level = DiagnosticStatus.WARN if episode.state == 'aborted' else DiagnosticStatus.OK
-        values = {'episode': episode.number, 'steps': episode.steps, 'return': episode.return_, 'cause': cause}
+        values: dict[str, Any] = {'cause': cause}
         if self._tasks.graph.current:
             values['task'] = self._tasks.graph.current
         if self._evaluates:
             values['evaluation'] = 1
         if self._true_success is not None:
             values['true_success'] = int(self._true_success)
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        self._state.publish(DiagnosticArray(header=to_header(stamp), status=[status]))
-        self.status.count(episode.state)
+        self._state.publish(episode_message(self._episode, stamp, self.robot.name, values))
+        self.status.count(self._episode.state)
 
 
 def _seen(task: dict[str, float], messages: dict[str, Any]) -> Seen:
