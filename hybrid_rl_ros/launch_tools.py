@@ -8,7 +8,7 @@ from launch.actions import LogInfo
 from launch_ros.actions import Node
 
 from hybrid_rl_ros.config_file import share_folder
-from hybrid_rl_ros.launch_runs import is_true, value
+from hybrid_rl_ros.launch_runs import is_true, value, whole_number
 from hybrid_rl_ros.launched_graph import Actions
 
 
@@ -16,7 +16,7 @@ def tools(context: LaunchContext) -> Actions:
     """What tools.launch.py was asked for."""
     actions: Actions = []
     if is_true(context, 'foxglove'):
-        listen = {'port': int(value(context, 'port')), 'address': value(context, 'address')}
+        listen = {'port': whole_number(context, 'port', most=65535), 'address': value(context, 'address')}
         actions.append(Node(package='foxglove_bridge', executable='foxglove_bridge', parameters=[listen]))
     if is_true(context, 'rqt'):
         actions.append(Node(package='rqt_robot_monitor', executable='rqt_robot_monitor'))

@@ -110,6 +110,17 @@ def test_demonstrations_are_learned_from_before_the_graph_comes_up(tmp_path, sim
         processes('train', config=REACH, run=str(tmp_path / 'run'), set=settings)
 
 
+def test_a_cloned_agent_has_no_parts_and_the_robot_can_be_looked_at(tmp_path, simulation_is_up):
+    """By its configuration: base is cloned as bc is."""
+    given = {'config': REACH, 'set': 'agent=base base.file=policy.yaml'}
+    with pytest.raises(UserError, match='part: agent base is trained without a graph'):
+        processes('train', run=str(tmp_path / 'run'), part='no_robot', **given)
+    started = [command(process)[2] for process in processes('train', run=str(tmp_path / 'run'), part='all', **given)]
+    assert started == ['hybrid_rl_ros.learning.pretrain']
+    started = [command(process)[2] for process in processes('robot', run=str(tmp_path / 'run'), **given)]
+    assert started == [f'hybrid_rl_ros.nodes.{name}' for name in ROBOT]
+
+
 def test_the_tools_are_chosen_one_by_one():
     assert [command(p)[-2:] for p in processes('tools', foxglove='false', plotjuggler='false')] == []
 
@@ -123,7 +134,12 @@ def test_the_tools_are_chosen_one_by_one():
         ('train', {'config': REACH, 'set': 'sede=2'}, "the nearest valid key is 'seed'"),
         ('eval', {'run': '/nowhere'}, 'no run here'),
         ('record', {'config': REACH, 'out': 'x'}, 'name who acts'),
+        ('train', {'config': REACH, 'set': '"reward.success={source: nowhere:See}"'}, "no module 'nowhere'"),
         ('record', {'config': REACH, 'out': 'x', 'expert': 'reach', 'episodes': 'many'}, 'above 0'),
+        ('record', {'config': REACH, 'out': 'x', 'expert': 'reach', 'noise': 'abc'}, "noise: .* 0 to 1, got 'abc'"),
+        ('record', {'config': REACH, 'out': 'x', 'expert': 'reach', 'noise': 'nan'}, "noise: .* 0 to 1, got 'nan'"),
+        ('tools', {'port': 'x'}, "port: expected a whole number above 0, 65535 at most, got 'x'"),
+        ('tools', {'port': '65536'}, '65535 at most'),
     ],
 )
 def test_a_mistake_is_one_line(name, given, sentence, tmp_path, monkeypatch):
