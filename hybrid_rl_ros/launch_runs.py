@@ -21,6 +21,7 @@ from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.launched_graph import Actions, LaunchedGraph
+from hybrid_rl_ros.process_environment import node_environment, profile_variables
 from hybrid_rl_ros.runs import (
     begin_evaluation,
     begin_recording,
@@ -36,6 +37,7 @@ from hybrid_rl_ros.runs import (
 
 BOOLEAN = ['true', 'false']
 TASKS = ['reach', 'push', 'lift', 'peg_insert']
+TRANSPORT = ('RMW_IMPLEMENTATION', 'ROS_AUTOMATIC_DISCOVERY_RANGE')
 STOP_EVALUATION_WITHIN_S = 30
 
 
@@ -73,6 +75,15 @@ def part_argument(default: str = 'all', choices: list[str] | None = None) -> Any
 
 def value(context: LaunchContext, name: str) -> str:
     return str(LaunchConfiguration(name).perform(context))
+
+
+def ros_environment() -> dict[str, str]:
+    """What a ROS program that is not ours needs to find the nodes; what the user has set stays.
+
+    Not all that a node gets: our Python path may hide the modules of a program of the system.
+    """
+    whole = node_environment(share_folder('config') / 'fastdds.xml', threads=1)
+    return {name: whole[name] for name in (*profile_variables(), *TRANSPORT)}
 
 
 def is_true(context: LaunchContext, name: str) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext
 from launch.actions import LogInfo
 from launch_ros.actions import Node
 
 from hybrid_rl_ros.config_file import share_folder
-from hybrid_rl_ros.launch_runs import is_true, value, whole_number
+from hybrid_rl_ros.launch_runs import is_true, ros_environment, value, whole_number
 from hybrid_rl_ros.launched_graph import Actions
 
 
@@ -17,12 +19,12 @@ def tools(context: LaunchContext) -> Actions:
     actions: Actions = []
     if is_true(context, 'foxglove'):
         listen = {'port': whole_number(context, 'port', most=65535), 'address': value(context, 'address')}
-        actions.append(Node(package='foxglove_bridge', executable='foxglove_bridge', parameters=[listen]))
+        actions.append(_program('foxglove_bridge', parameters=[listen]))
     if is_true(context, 'rqt'):
-        actions.append(Node(package='rqt_robot_monitor', executable='rqt_robot_monitor'))
+        actions.append(_program('rqt_robot_monitor'))
     if is_true(context, 'plotjuggler'):
         layout = ['--layout', str(share_folder('config') / 'tools' / 'plotjuggler.xml')]
-        actions.append(Node(package='plotjuggler', executable='plotjuggler', arguments=layout))
+        actions.append(_program('plotjuggler', arguments=layout))
     return actions
 
 
@@ -34,4 +36,8 @@ def tools_beside(context: LaunchContext) -> Actions:
         get_package_prefix('rqt_image_view')
     except PackageNotFoundError:
         return [LogInfo(msg='no window: rqt_image_view is not installed (headless:=true leaves it out)')]
-    return [Node(package='rqt_image_view', executable='rqt_image_view')]
+    return [_program('rqt_image_view')]
+
+
+def _program(name: str, **given: Any) -> Node:
+    return Node(package=name, executable=name, additional_env=ros_environment(), **given)

@@ -95,6 +95,20 @@ class LaunchedGraph:
             self._tell(),
         ]
 
+    def required(self, name: str) -> Callable[[ProcessExited, LaunchContext], Actions | None]:
+        """For on_exit of a process beside the nodes without which they are nothing: its end is that of the run."""
+        return partial(self._on_required_exit, name)
+
+    def _on_required_exit(self, name: str, event: ProcessExited, context: LaunchContext) -> Actions | None:
+        if context.is_shutdown:
+            return None
+        failure = how_it_died(name, event.returncode, self._run, self._role)
+        if self._ending and self._alive:
+            # What follows a good end, such as the evaluation, needs it too.
+            self._failure = self._failure or failure
+            return [LogInfo(msg=failure)]
+        return self._end(failure)
+
     def _start(self, node: NodeProcess) -> Node:
         command = node.command(self._run.resolve(), self._role, self._peers, self._config.namespace)
         action = Node(
