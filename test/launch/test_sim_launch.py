@@ -64,6 +64,13 @@ def test_a_finished_run_that_is_resumed_makes_no_more_steps(trained):
     assert '"env_steps": 80' in output
 
 
+def test_a_part_says_that_it_does_not_evaluate_and_what_does(trained):
+    process = launch('train', run=str(trained), resume='true', part='no_robot', set='eval.episodes=4')
+    output = end(process, trained)
+    assert process.returncode == 0, output
+    assert f'then: ros2 launch hybrid_rl_ros eval.launch.py run:={trained} episodes:=4' in output
+
+
 def test_ctrl_c_keeps_the_episodes_that_were_recorded(tmp_path):
     out, work = tmp_path / 'demos', tmp_path / 'demos.recording'
     process = launch('record', config='sim_reach_state', expert='reach', episodes='1000', out=str(out))
