@@ -34,7 +34,8 @@ def share(folder: str) -> list[tuple[str, list[str]]]:
     """Every file below `folder`, as data files under share/hybrid_rl_ros."""
     folders: dict[str, list[str]] = {}
     for path in sorted(Path(folder).rglob('*')):
-        if path.is_file():
+        # Launch files leave it behind once they were loaded from here.
+        if path.is_file() and '__pycache__' not in path.parts:
             folders.setdefault(f'share/{PACKAGE}/{path.parent}', []).append(str(path))
     return list(folders.items())
 

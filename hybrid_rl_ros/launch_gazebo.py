@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from launch import LaunchContext
-from launch.actions import IncludeLaunchDescription, RegisterEventHandler, SetEnvironmentVariable
+from launch.actions import GroupAction, IncludeLaunchDescription, RegisterEventHandler, SetEnvironmentVariable
 from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -18,14 +20,15 @@ from launch_ros.substitutions import FindPackageShare
 from hybrid_rl_ros.config import Config, load_config
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.errors import UserError
-from hybrid_rl_ros.launch_runs import failure, is_true, train, value
-from hybrid_rl_ros.launched_graph import Actions
+from hybrid_rl_ros.launch_runs import is_true, ros_environment, training, value
+from hybrid_rl_ros.launched_graph import Actions, LaunchedGraph
 from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.sim.gazebo.arm_model import ArmModel
 from hybrid_rl_ros.sim.gazebo.worlds import world_text
 from hybrid_rl_ros.sim.tasks import make_task
 
 WITH_A_CUBE = ('push', 'lift')
+CONTROLLERS = ('joint_state_broadcaster', 'joint_trajectory_controller', 'gripper_controller')
 
 
 def gazebo(context: LaunchContext) -> Actions:
@@ -35,15 +38,16 @@ def gazebo(context: LaunchContext) -> Actions:
         configurations['config'] = f'gazebo_{value(context, "task")}'
     if not value(context, 'run'):
         configurations['run'] = f'runs/gazebo-{value(context, "task")}'
-    control = value(context, 'control')
-    configurations['set'] = f'{value(context, "set")} sim.control={control}'
+    if control := value(context, 'control'):
+        configurations['set'] = f'{value(context, "set")} sim.control={control}'
     run = Path(value(context, 'run'))
-    nodes = train(context, part='all' if is_true(context, 'train') else 'robot')
+    graph, nodes = training(context, part='all' if is_true(context, 'train') else 'robot')
     config = load_config(run / 'config.yaml')
     if not config.in_gazebo:
         raise UserError(f'{value(context, "config")}: expected a configuration with sim: {{backend: gazebo}}')
     world = _world(config, run)
-    return [*_environment(), _server(context, world), *_bridges(config), *_controllers(config, run), *nodes]
+    beside = [*_server(context, world, graph), *_bridges(config, graph), *_controllers(config, graph)]
+    return [*_environment(), *beside, *nodes]
 
 
 def _world(config: Config, run: Path) -> Path:
@@ -63,40 +67,56 @@ def _environment() -> Actions:
     return [] if os.environ.get('GZ_IP') else [SetEnvironmentVariable('GZ_IP', '127.0.0.1')]
 
 
-def _server(context: LaunchContext, world: Path) -> IncludeLaunchDescription:
+def _server(context: LaunchContext, world: Path, graph: LaunchedGraph) -> Actions:
     window = '-s --headless-rendering ' if is_true(context, 'headless') else ''
-    arguments = {'gz_args': f'-r {window}{value(context, "gz_args")} {world}', 'on_exit_shutdown': 'true'}
+    # Its own on_exit_shutdown would end all at once, with status 0 and without a reason.
+    arguments = {'gz_args': f'-r {window}{value(context, "gz_args")} {world}', 'on_exit_shutdown': 'false'}
     # Looked up when it is run: the file loads, and is tested, where ros_gz is not installed.
     file = PathJoinSubstitution([FindPackageShare('ros_gz_sim'), 'launch', 'gz_sim.launch.py'])
-    return IncludeLaunchDescription(PythonLaunchDescriptionSource(file), launch_arguments=arguments.items())
+    server = IncludeLaunchDescription(PythonLaunchDescriptionSource(file), launch_arguments=arguments.items())
+    # gz_ros2_control makes it a ROS node, which has to find the others.
+    variables = [SetEnvironmentVariable(name, text) for name, text in ros_environment().items()]
+    watched = RegisterEventHandler(OnProcessExit(on_exit=partial(_on_any_exit, str(world), graph)))
+    return [watched, GroupAction([*variables, server])]
 
 
-def _bridges(config: Config) -> Actions:
+def _on_any_exit(world: str, graph: LaunchedGraph, event: ProcessExited, context: LaunchContext) -> Actions | None:
+    """The server is the process that was given the world: ros_gz starts it, by a name that differs with the version."""
+    return graph.required('the Gazebo server')(event, context) if world in ' '.join(event.cmd) else None
+
+
+def _bridges(config: Config, graph: LaunchedGraph) -> Actions:
     """One process for each file: images beside the rest make the rest late."""
     assert config.sim is not None
     names = ['gz_bridge']
     names += ['gz_bridge_control'] if config.sim.control == 'gz' else []
     names += ['gz_bridge_images'] if config.observation.cameras else []
     names += ['gz_bridge_cube'] if config.task in WITH_A_CUBE else []
-    return [
-        Node(
-            package='ros_gz_bridge',
-            executable='parameter_bridge',
-            name=name,
-            namespace=config.namespace,
-            parameters=[{'config_file': str(share_folder('config') / f'{name}.yaml')}],
-            output='both',
-            on_exit=partial(_on_bridge_exit, name),
-        )
+    bridges = [
+        _bridge(config, graph, name, parameters=[{'config_file': str(share_folder('config') / f'{name}.yaml')}])
         for name in names
     ]
+    if config.sim.set_pose == 'ros':
+        # Services are named on the command line alone.
+        service = f'/world/{config.task}/set_pose@ros_gz_interfaces/srv/SetEntityPose'
+        bridges.append(_bridge(config, graph, 'gz_bridge_set_pose', arguments=[service]))
+    return bridges
 
 
-def _on_bridge_exit(name: str, event: ProcessExited, context: LaunchContext) -> Actions | None:
-    return None if context.is_shutdown else [failure(f'{name} ended with status {event.returncode}; the arm holds')]
+def _bridge(config: Config, graph: LaunchedGraph, name: str, **given: Any) -> Node:
+    return Node(
+        package='ros_gz_bridge',
+        executable='parameter_bridge',
+        name=name,
+        namespace=config.namespace,
+        output='both',
+        additional_env=ros_environment(),
+        on_exit=graph.required(name),
+        **given,
+    )
 
 
-def _controllers(config: Config, run: Path) -> Actions:
+def _controllers(config: Config, graph: LaunchedGraph) -> Actions:
     """robot_state_publisher, which gz_ros2_control reads the arm from, and the spawners, one after the other."""
     assert config.sim is not None
     if config.sim.control == 'gz':
@@ -109,14 +129,27 @@ def _controllers(config: Config, run: Path) -> Actions:
         namespace=config.namespace,
         parameters=[{'robot_description': description, 'use_sim_time': True}],
         output='both',
+        additional_env=ros_environment(),
+        on_exit=graph.required('robot_state_publisher'),
     )
-    names = ['joint_state_broadcaster', 'joint_trajectory_controller', 'gripper_controller']
-    spawners = [
-        Node(package='controller_manager', executable='spawner', arguments=[name], namespace=config.namespace)
-        for name in names
-    ]
-    chained = [
-        RegisterEventHandler(OnProcessExit(target_action=before, on_exit=[after]))
-        for before, after in zip(spawners, spawners[1:])
-    ]
-    return [publisher, *chained, spawners[0]]
+    return [publisher, _spawner(config, graph, CONTROLLERS)]
+
+
+def _spawner(config: Config, graph: LaunchedGraph, controllers: Sequence[str]) -> Node:
+    """That of the first one; the others follow when it has done its work."""
+    name, *rest = controllers
+
+    def on_exit(event: ProcessExited, context: LaunchContext) -> Actions | None:
+        if event.returncode:
+            return graph.required(f'the spawner of {name}')(event, context)
+        return [_spawner(config, graph, rest)] if rest and not context.is_shutdown else None
+
+    return Node(
+        package='controller_manager',
+        executable='spawner',
+        arguments=[name],
+        namespace=config.namespace,
+        output='both',
+        additional_env=ros_environment(),
+        on_exit=on_exit,
+    )

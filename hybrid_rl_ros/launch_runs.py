@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from launch import LaunchContext
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction, Shutdown
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 
@@ -18,10 +21,13 @@ from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.launched_graph import Actions, LaunchedGraph
+from hybrid_rl_ros.process_environment import node_environment, profile_variables
 from hybrid_rl_ros.runs import (
     begin_evaluation,
     begin_recording,
     begin_training,
+    done_without_steps,
+    finish_evaluation,
     finish_recording,
     needs_pretraining,
     pretraining_command,
@@ -31,6 +37,7 @@ from hybrid_rl_ros.runs import (
 
 BOOLEAN = ['true', 'false']
 TASKS = ['reach', 'push', 'lift', 'peg_insert']
+TRANSPORT = ('RMW_IMPLEMENTATION', 'ROS_AUTOMATIC_DISCOVERY_RANGE')
 STOP_EVALUATION_WITHIN_S = 30
 
 
@@ -70,6 +77,15 @@ def value(context: LaunchContext, name: str) -> str:
     return str(LaunchConfiguration(name).perform(context))
 
 
+def ros_environment() -> dict[str, str]:
+    """What a ROS program that is not ours needs to find the nodes; what the user has set stays.
+
+    Not all that a node gets: our Python path may hide the modules of a program of the system.
+    """
+    whole = node_environment(share_folder('config') / 'fastdds.xml', threads=1)
+    return {name: whole[name] for name in (*profile_variables(), *TRANSPORT)}
+
+
 def is_true(context: LaunchContext, name: str) -> bool:
     return value(context, name) == 'true'
 
@@ -93,32 +109,48 @@ def overrides(context: LaunchContext) -> list[str]:
 
 def train(context: LaunchContext, part: str | None = None) -> Actions:
     """Pretrain where that is needed, train, evaluate."""
+    return training(context, part)[1]
+
+
+def training(context: LaunchContext, part: str | None = None) -> tuple[LaunchedGraph, Actions]:
+    """The graph of a run, and what brings it up: with what has to be learned before it, and the evaluation after it."""
     resume, run = is_true(context, 'resume'), Path(value(context, 'run')) if value(context, 'run') else None
     path = None if resume else config_path(value(context, 'config'))
     config, run, _ = begin_training(path, overrides(context), run, resume)
-    if config.agent == 'bc':
-        raise UserError('agent: bc is trained without a graph; use hybrid-rl train, and eval.launch.py then')
     part = part or value(context, 'part')
+    if config.is_cloned and part not in ('all', 'robot'):
+        raise UserError(f'part: agent {config.agent} is trained without a graph, so there are no parts; leave it out')
     peers = nodes_of_run(config, 'train')
-    nodes = nodes_of_part(peers, part)
 
     def after() -> Actions:
         if config.eval.episodes and part == 'all':
             return [_evaluation(run, config.eval.episodes)]
         write_summary(config, run)
-        return [Shutdown(reason='the run is done')]
+        return [*_why_not_evaluated(config, run, part), Shutdown(reason='the run is done')]
 
-    graph = LaunchedGraph(config, run, 'train', nodes, peers, after)
-    if part in ('all', 'learner', 'no_robot') and needs_pretraining(config, run):
-        return [_pretraining(config, run, graph)]
-    return graph.actions()
+    def learn() -> Actions:
+        return after() if done_without_steps(config, run) else graph.actions()
+
+    graph = LaunchedGraph(config, run, 'train', nodes_of_part(peers, part), peers, after)
+    if part == 'robot':
+        return graph, graph.actions()
+    if part != 'no_learner' and needs_pretraining(config, run):
+        return graph, [_pretraining(config, run, learn)]
+    return graph, learn()
 
 
-def _pretraining(config: Config, run: Path, graph: LaunchedGraph) -> ExecuteProcess:
+def _why_not_evaluated(config: Config, run: Path, part: str) -> Actions:
+    if not config.eval.episodes:
+        return []
+    command = f'ros2 launch hybrid_rl_ros eval.launch.py run:={run} episodes:={config.eval.episodes}'
+    return [LogInfo(msg=f'not evaluated, because part:={part} is not all of it; stop the other part, then: {command}')]
+
+
+def _pretraining(config: Config, run: Path, then: Callable[[], Actions]) -> ExecuteProcess:
     def on_exit(event: ProcessExited, context: LaunchContext) -> Actions | None:
         if context.is_shutdown:
             return None
-        return graph.actions() if event.returncode == 0 else [failure('pretraining failed')]
+        return then() if event.returncode == 0 else [failure('pretraining failed')]
 
     command, environment = pretraining_command(config, run)
     return ExecuteProcess(cmd=command, name='pretrain', output='both', additional_env=environment, on_exit=on_exit)
@@ -146,12 +178,12 @@ def failure(what: str) -> OpaqueFunction:
 
 def evaluate(context: LaunchContext) -> Actions:
     """Fresh episodes with a run's policy."""
-    run, episodes = Path(value(context, 'run')), _whole_number(context, 'episodes')
-    config, folder = begin_evaluation(run, overrides(context), is_true(context, 'best'))
+    run, episodes, best = Path(value(context, 'run')), whole_number(context, 'episodes'), is_true(context, 'best')
+    config, folder = begin_evaluation(run, overrides(context), best)
     peers = nodes_of_run(config, 'eval', episodes=episodes)
 
     def after() -> Actions:
-        write_summary(config, run)
+        finish_evaluation(config, run, folder, best)
         return [Shutdown(reason='the evaluation is done')]
 
     nodes = nodes_of_part(peers, value(context, 'part'))
@@ -166,23 +198,37 @@ def record(context: LaunchContext) -> Actions:
     changes = overrides(context) + ([f'teleop.device={teleop}'] if teleop else [])
     out, label = Path(value(context, 'out')), is_true(context, 'label')
     keep = 'all' if label else value(context, 'keep')
+    episodes, noise = whole_number(context, 'episodes'), _fraction(context, 'noise')
     config, work = begin_recording(config_path(value(context, 'config')), changes, out, expert or None)
-    episodes, noise = _whole_number(context, 'episodes'), float(value(context, 'noise'))
     nodes = nodes_of_run(config, 'record', episodes, expert or None, noise, keep, label)
 
     def after() -> Actions:
         finish_recording(work, out, keep)
         return [Shutdown(reason='the recording is done')]
 
-    kept = lambda: take_recording(work, out, keep)  # noqa: E731
-    return LaunchedGraph(config, work, 'record', nodes, nodes, after, kept).actions()
+    # After a failure the folder stays: its message names a log there.
+    after_failure, after_stop = partial(take_recording, work, out, keep), partial(finish_recording, work, out, keep)
+    return LaunchedGraph(config, work, 'record', nodes, nodes, after, after_failure, after_stop).actions()
 
 
-def _whole_number(context: LaunchContext, name: str) -> int:
+def whole_number(context: LaunchContext, name: str, most: int | None = None) -> int:
+    """The argument `name`, if that is what it is. Raises UserError."""
     text = value(context, name)
-    if not text.isdigit() or int(text) < 1:
-        raise UserError(f'{name}: expected a whole number above 0, got {text!r}')
+    if not text.isdecimal() or int(text) < 1 or (most is not None and int(text) > most):
+        upto = f', {most} at most' if most is not None else ''
+        raise UserError(f'{name}: expected a whole number above 0{upto}, got {text!r}')
     return int(text)
+
+
+def _fraction(context: LaunchContext, name: str) -> float:
+    text = value(context, name)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0.0 <= number <= 1.0:
+        raise UserError(f'{name}: expected a fraction of the action range, 0 to 1, got {text!r}')
+    return number
 
 
 def simulate(context: LaunchContext) -> Actions:

@@ -11,7 +11,7 @@ from launch_ros.actions import Node
 
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.errors import UserError
-from hybrid_rl_ros.launch_runs import is_true, value
+from hybrid_rl_ros.launch_runs import is_true, ros_environment, value, whole_number
 from hybrid_rl_ros.launched_graph import Actions
 
 
@@ -19,7 +19,7 @@ def tools(context: LaunchContext) -> Actions:
     """What tools.launch.py was asked for; raises UserError for a window whose package is not installed."""
     actions: Actions = []
     if is_true(context, 'foxglove'):
-        listen = {'port': int(value(context, 'port')), 'address': value(context, 'address')}
+        listen = {'port': whole_number(context, 'port', most=65535), 'address': value(context, 'address')}
         actions.append(_window('foxglove', 'foxglove_bridge', parameters=[listen]))
     if is_true(context, 'rqt'):
         actions.append(_window('rqt', 'rqt_runtime_monitor'))
@@ -34,7 +34,7 @@ def _window(argument: str, package: str, **options: Any) -> Node:
     if not _is_installed(package):
         name = f'ros-$ROS_DISTRO-{package.replace("_", "-")}'
         raise UserError(f'{argument}:=true needs {package}: apt install {name}, or leave it out with {argument}:=false')
-    return Node(package=package, executable=package, **options)
+    return _program(package, **options)
 
 
 def tools_beside(context: LaunchContext) -> Actions:
@@ -43,7 +43,7 @@ def tools_beside(context: LaunchContext) -> Actions:
         return []
     if not _is_installed('rqt_image_view'):
         return [LogInfo(msg='no window: rqt_image_view is not installed (headless:=true leaves it out)')]
-    return [Node(package='rqt_image_view', executable='rqt_image_view')]
+    return [_program('rqt_image_view')]
 
 
 def _is_installed(package: str) -> bool:
@@ -52,3 +52,7 @@ def _is_installed(package: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
+
+
+def _program(name: str, **given: Any) -> Node:
+    return Node(package=name, executable=name, additional_env=ros_environment(), **given)

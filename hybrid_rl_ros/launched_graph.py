@@ -40,7 +40,10 @@ Actions = list[LaunchDescriptionEntity]
 
 
 class LaunchedGraph:
-    """`nodes` of a run, of which `peers` are all, wherever they are started; `after`: what follows a run's good end.
+    """`nodes` of a run, of which `peers` are all, wherever they are started.
+
+    `after`: what follows a run's good end. `after_failure` and `after_stop` are called once the last node is down,
+    after a failure and where launch is shut down (Ctrl-C) before the end.
 
     The simulation comes up before the others. A node that ends for good ends them all: SIGTERM in the reverse order, so
     that the gate tells the arm to hold while its driver listens, and launch then ends with status 1. Only the learner
@@ -59,10 +62,11 @@ class LaunchedGraph:
         peers: list[NodeProcess],
         after: Callable[[], Actions] = lambda: [Shutdown(reason='the run is done')],
         after_failure: Callable[[], None] = lambda: None,
+        after_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._config, self._run, self._role, self._nodes = config, run, role, nodes
         self._peers = [peer.name for peer in peers]
-        self._after, self._after_failure = after, after_failure
+        self._after, self._after_failure, self._after_stop = after, after_failure, after_stop
         self._alive: dict[str, Node] = {}
         self._lost: set[str] = set()
         self._respawns = 0
@@ -91,6 +95,20 @@ class LaunchedGraph:
             self._tell(),
         ]
 
+    def required(self, name: str) -> Callable[[ProcessExited, LaunchContext], Actions | None]:
+        """For on_exit of a process beside the nodes without which they are nothing: its end is that of the run."""
+        return partial(self._on_required_exit, name)
+
+    def _on_required_exit(self, name: str, event: ProcessExited, context: LaunchContext) -> Actions | None:
+        if context.is_shutdown:
+            return None
+        failure = how_it_died(name, event.returncode, self._run, self._role)
+        if self._ending and self._alive:
+            # What follows a good end, such as the evaluation, needs it too.
+            self._failure = self._failure or failure
+            return [LogInfo(msg=failure)]
+        return self._end(failure)
+
     def _start(self, node: NodeProcess) -> Node:
         command = node.command(self._run.resolve(), self._role, self._peers, self._config.namespace)
         action = Node(
@@ -106,8 +124,9 @@ class LaunchedGraph:
         self._lost.discard(node.name)
         return action
 
-    def _start_rest(self, simulation: str, rest: list[NodeProcess], deadline: float, _: LaunchContext) -> Actions:
-        if self._ending:
+    def _start_rest(self, simulation: str, rest: list[NodeProcess], deadline: float, context: LaunchContext) -> Actions:
+        # launch starts nothing any more, and nothing may wait for the exit of what was never started.
+        if self._ending or context.is_shutdown:
             return []
         if is_up(self._run, simulation):
             return [*map(self._start, rest)]
@@ -119,7 +138,7 @@ class LaunchedGraph:
     def _on_exit(self, node: NodeProcess, event: ProcessExited, context: LaunchContext) -> Actions | None:
         self._alive.pop(node.name, None)
         if context.is_shutdown:
-            return None
+            return self._stop_if_down()
         if self._ending:
             return self._finish_if_down()
         outcome = outcome_of(node.name, event.returncode, self._config, self._run, self._role)
@@ -130,7 +149,7 @@ class LaunchedGraph:
         self._lost.add(node.name)
         if node.name == 'learner_node' and self._respawns < MOST_RESPAWNS:
             self._respawns += 1
-            again = OpaqueFunction(function=lambda _: [] if self._ending else [self._start(node)])
+            again = OpaqueFunction(function=lambda now: [] if self._ending or now.is_shutdown else [self._start(node)])
             return [TimerAction(period=RESPAWN_AFTER_S, actions=[again])]
         return None
 
@@ -156,6 +175,15 @@ class LaunchedGraph:
             return self._after()
         self._after_failure()
         return [OpaqueFunction(function=self._fail)]
+
+    def _stop_if_down(self) -> Actions:
+        """Launch is shut down: every node has been told to end, and what they leave behind is taken after the last."""
+        if self._alive:
+            return []
+        if self._failure:
+            return self._finish_if_down()
+        self._after_stop()
+        return []
 
     def _fail(self, _: LaunchContext) -> None:
         """launch's exit status is 1 only if something raises."""

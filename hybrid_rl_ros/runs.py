@@ -41,13 +41,10 @@ PRETRAINING = {
 def train(config_path: Path | None, overrides: list[str], run: Path | None, resume: bool) -> None:
     """Pretrain the encoders, train through the graph, evaluate, and write summary.json. Raises UserError."""
     config, run, specs = begin_training(config_path, overrides, run, resume)
-    require_sources(config)
     began = time.monotonic() - _wall_s_before(run)
     if needs_pretraining(config, run):
         _pretrain(config, run)
-    if config.is_cloned:
-        (run / 'policy.safetensors').write_bytes((run / 'pretrained' / 'policy.safetensors').read_bytes())
-    elif not _finished(config, run):
+    if not done_without_steps(config, run):
         with display(run, config, 'train') as show:
             run_graph(config, run, 'train', nodes_of_run(config, 'train'), show)
     if config.eval.episodes:
@@ -60,6 +57,7 @@ def begin_training(
 ) -> tuple[Config, Path, Specs]:
     """A run's configuration, checked, and its folder, ready for the nodes. Raises UserError."""
     config, run = _begin(config_path, overrides, run, resume)
+    require_sources(config)
     specs = resolve_specs(config)
     require_teleop_fits(config, specs)
     _check_demos(config, specs)
@@ -74,6 +72,11 @@ def evaluate(run: Path, episodes: int, overrides: list[str], best: bool = False)
     """
     config, folder = begin_evaluation(run, overrides, best)
     _run_evaluation(config, folder, episodes)
+    finish_evaluation(config, run, folder, best)
+
+
+def finish_evaluation(config: Config, run: Path, folder: Path, best: bool) -> None:
+    """What the episodes in `folder` say of the run: its summary.json or, of its best policy, on stdout alone."""
     if best:
         lines = read_json_lines(folder / 'episodes.jsonl')
         figures = {'success_rate_best': success_rate(lines), 'eval_episodes': len(lines)}
@@ -279,6 +282,14 @@ def _wall_s_before(run: Path) -> float:
     """What an earlier part of a resumed run took; of a killed part, up to its last whole episode."""
     lines = read_json_lines(run / 'episodes.jsonl')
     return read_json(run / 'summary.json').get('wall_s', lines[-1]['wall_s'] if lines else 0.0)
+
+
+def done_without_steps(config: Config, run: Path) -> bool:
+    """Whether a run whose pretraining is done needs no (more) steps; a cloned policy is now the run's own."""
+    if config.is_cloned:
+        (run / 'policy.safetensors').write_bytes((run / 'pretrained' / 'policy.safetensors').read_bytes())
+        return True
+    return _finished(config, run)
 
 
 def _finished(config: Config, run: Path) -> bool:

@@ -27,8 +27,9 @@ class SimConfig(Section):
         False, description='mujoco: slippery slopes around the table, down which an object comes back into reach'
     )
     gl: Literal['auto', 'osmesa', 'egl', 'off'] = 'auto'
-    control: Literal['gz', 'ros2_control'] = Field(
-        'gz', description="gazebo: who moves the joints, gz-sim's own controllers or gz_ros2_control's"
+    control: Literal['ros2_control', 'gz'] = Field(
+        'ros2_control',
+        description="gazebo: who moves the joints, gz_ros2_control's controllers or gz-sim's own",
     )
     set_pose: Literal['auto', 'ros', 'python', 'command'] = Field(
         'auto', description='gazebo: how a reset places objects: a bridged service, gz.transport, or `gz service`'

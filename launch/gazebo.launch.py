@@ -18,7 +18,7 @@ def generate_launch_description():
     return LaunchDescription(
         [
             argument('task', 'which world, and what to learn where no `config` is given', 'reach', TASKS),
-            argument('control', 'who moves the joints', 'ros2_control', ['ros2_control', 'gz']),
+            argument('control', 'who moves the joints; empty: as configured', '', ['', 'ros2_control', 'gz']),
             argument('train', 'also train; else the robot alone: its topics, observations and gate', 'false', BOOLEAN),
             argument('gz_args', 'more arguments for the server, such as "-v 4"'),
             headless_argument(),

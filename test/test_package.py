@@ -45,6 +45,9 @@ def test_a_wheel_holds_launch_config_urdf_and_worlds(tmp_path):
     keep = ('hybrid_rl_ros', 'config', 'launch', 'urdf', 'worlds', 'resource')
     for folder in keep:
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns('__pycache__'))
+    # As a launch file that was loaded from there leaves it.
+    (source / 'launch' / '__pycache__').mkdir()
+    (source / 'launch' / '__pycache__' / 'sim.launch.cpython-312.pyc').touch()
     for file in ('setup.py', 'pyproject.toml', 'package.xml', 'rosdep.yaml', 'README.md'):
         shutil.copy(ROOT / file, source)
     # As `python -m build --wheel`, whose environment of its own would need the network.
@@ -58,6 +61,7 @@ def test_a_wheel_holds_launch_config_urdf_and_worlds(tmp_path):
     for folder in ('config', 'launch', 'urdf', 'worlds'):
         files = {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob('*') if _shipped(path)}
         assert files and {f'share/hybrid_rl_ros/{name}' for name in files} <= held
+    assert not any('__pycache__' in name for name in held)
     assert 'share/ament_index/resource_index/packages/hybrid_rl_ros' in held
     assert 'safety_node = hybrid_rl_ros.nodes.safety_node:main' in scripts
 

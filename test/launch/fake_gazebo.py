@@ -16,7 +16,7 @@ from launch.substitutions import LaunchConfiguration
 
 
 def generate_launch_description():
-    write = 'echo "$0" > "$FAKE_GAZEBO/gz_args"; exec sleep 600'
+    write = 'env > "$FAKE_GAZEBO/environment"; echo "$0" > "$FAKE_GAZEBO/gz_args"; exec sleep 600'
     return LaunchDescription([
         DeclareLaunchArgument('gz_args'),
         DeclareLaunchArgument('on_exit_shutdown', default_value='false'),
@@ -31,6 +31,15 @@ at = [float(re.search(r'position: .*?\\b%s: ([-\\de.]+)' % axis, request).group(
 with open(os.path.join(os.environ['FAKE_GAZEBO'], name + '.json'), 'w') as file:
     file.write(json.dumps(at))
 print('data: true')
+"""
+PUBLISHER = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.pause()
+"""
+SPAWNER = """
+import os, sys
+sys.exit(sys.argv[1] == os.environ.get('FAKE_SPAWNER_FAILS'))
 """
 
 
@@ -47,8 +56,8 @@ def make_prefix(folder: Path) -> dict[str, str]:
     (launch / 'gz_sim.launch.py').write_text(SERVER)
     _script(prefix / 'lib' / 'ros_gz_bridge' / 'parameter_bridge', BRIDGE.read_text())
     _script(prefix / 'bin' / 'gz', GZ)
-    for package, program in (('robot_state_publisher', 'robot_state_publisher'), ('controller_manager', 'spawner')):
-        _script(prefix / 'lib' / package / program, '')
+    _script(prefix / 'lib' / 'robot_state_publisher' / 'robot_state_publisher', PUBLISHER)
+    _script(prefix / 'lib' / 'controller_manager' / 'spawner', SPAWNER)
     return {
         'AMENT_PREFIX_PATH': str(prefix),
         'PATH': f'{prefix}/bin:{os.environ["PATH"]}',

@@ -24,6 +24,17 @@ def declared(name: str) -> list[DeclareLaunchArgument]:
     return [entity for entity in load(name).entities if isinstance(entity, DeclareLaunchArgument)]
 
 
+def pretend_installed(prefix: Path, package: str) -> Path:
+    """An empty program of a package's name under `prefix`; its path."""
+    index = prefix / 'share' / 'ament_index' / 'resource_index' / 'packages'
+    index.mkdir(parents=True, exist_ok=True)
+    (index / package).touch()
+    program = prefix / 'lib' / package / package
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    return program
+
+
 def processes(name: str, **arguments: str) -> list[ExecuteProcess]:
     """The processes of a launch file, in the order of starting; those that wait for the simulation too."""
     context = LaunchContext()

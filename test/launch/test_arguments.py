@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from launch import LaunchContext
 from launch.utilities import perform_substitutions
-from resolving import FILES, command, declared, processes
+from resolving import FILES, command, declared, pretend_installed, processes
 
 from hybrid_rl_ros.bringup import NodeProcess, nodes_of_run
 from hybrid_rl_ros.config import load_config
@@ -110,6 +110,17 @@ def test_demonstrations_are_learned_from_before_the_graph_comes_up(tmp_path, sim
         processes('train', config=REACH, run=str(tmp_path / 'run'), set=settings)
 
 
+def test_a_cloned_agent_has_no_parts_and_the_robot_can_be_looked_at(tmp_path, simulation_is_up):
+    """By its configuration: base is cloned as bc is."""
+    given = {'config': REACH, 'set': 'agent=base base.file=policy.yaml'}
+    with pytest.raises(UserError, match='part: agent base is trained without a graph'):
+        processes('train', run=str(tmp_path / 'run'), part='no_robot', **given)
+    started = [command(process)[2] for process in processes('train', run=str(tmp_path / 'run'), part='all', **given)]
+    assert started == ['hybrid_rl_ros.learning.pretrain']
+    started = [command(process)[2] for process in processes('robot', run=str(tmp_path / 'run'), **given)]
+    assert started == [f'hybrid_rl_ros.nodes.{name}' for name in ROBOT]
+
+
 def test_the_tools_are_chosen_one_by_one():
     assert [command(p)[-2:] for p in processes('tools', foxglove='false', plotjuggler='false')] == []
 
@@ -118,12 +129,7 @@ def test_a_tool_that_is_not_installed_is_one_line_and_one_that_is_starts(tmp_pat
     monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
     with pytest.raises(UserError, match='rqt:=true needs rqt_runtime_monitor: apt install ros-.ROS_DISTRO-rqt-runtime'):
         processes('tools', foxglove='false', rqt='true')
-    index = tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages'
-    index.mkdir(parents=True)
-    (index / 'rqt_runtime_monitor').touch()
-    program = tmp_path / 'lib' / 'rqt_runtime_monitor' / 'rqt_runtime_monitor'
-    program.parent.mkdir(parents=True)
-    program.touch(mode=0o755)
+    program = pretend_installed(tmp_path, 'rqt_runtime_monitor')
     (window,) = processes('tools', foxglove='false', rqt='true')
     assert command(window)[0] == str(program)
 
@@ -137,7 +143,12 @@ def test_a_tool_that_is_not_installed_is_one_line_and_one_that_is_starts(tmp_pat
         ('train', {'config': REACH, 'set': 'sede=2'}, "the nearest valid key is 'seed'"),
         ('eval', {'run': '/nowhere'}, 'no run here'),
         ('record', {'config': REACH, 'out': 'x'}, 'name who acts'),
+        ('train', {'config': REACH, 'set': '"reward.success={source: nowhere:See}"'}, "no module 'nowhere'"),
         ('record', {'config': REACH, 'out': 'x', 'expert': 'reach', 'episodes': 'many'}, 'above 0'),
+        ('record', {'config': REACH, 'out': 'x', 'expert': 'reach', 'noise': 'abc'}, "noise: .* 0 to 1, got 'abc'"),
+        ('record', {'config': REACH, 'out': 'x', 'expert': 'reach', 'noise': 'nan'}, "noise: .* 0 to 1, got 'nan'"),
+        ('tools', {'port': 'x'}, "port: expected a whole number above 0, 65535 at most, got 'x'"),
+        ('tools', {'port': '65536'}, '65535 at most'),
     ],
 )
 def test_a_mistake_is_one_line(name, given, sentence, tmp_path, monkeypatch):

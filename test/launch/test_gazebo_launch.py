@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from fake_gazebo import make_prefix
-from launched import end, end_what_was_left, executed, launch, node_status, pids, wait_for
-from resolving import command, processes
+from launch import LaunchContext
+from launch.utilities import perform_substitutions
+from launched import end, end_what_was_left, launch, node_status, pids, wait_for
+from resolving import command, pretend_installed, processes
 
 from hybrid_rl_ros.bringup import nodes_of_run
 from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.process_environment import profile_variables
 from hybrid_rl_ros.run_folder import read_json_lines
 
 SMALL = "train.warm_up_steps=20 'sac.hidden=[32, 32]' train.env_steps=60 eval.episodes=0 episode.time_limit_steps=15"
@@ -96,6 +102,45 @@ def test_in_a_namespace_the_plugin_is_where_the_description_and_the_spawners_are
     assert plugin.findtext('ros/namespace') == '/left'
 
 
+def environment(process) -> dict[str, str]:
+    """What a process is started with beside what launch itself has."""
+    perform = partial(perform_substitutions, LaunchContext())
+    return {perform(name): perform(text) for name, text in process.additional_env or []}
+
+
+@pytest.mark.parametrize('users', [None, 'SUBNET'])
+def test_what_is_not_ours_hears_and_speaks_where_the_nodes_do(tmp_path, prefix, monkeypatch, users):
+    name = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
+    monkeypatch.setenv(name, users) if users else monkeypatch.delenv(name)
+    for tool in ('foxglove_bridge', 'rqt_runtime_monitor'):
+        pretend_installed(Path(prefix['AMENT_PREFIX_PATH']), tool)
+    started = processes('gazebo', run=str(tmp_path / 'run'), headless='true') + processes('tools', rqt='true')
+    theirs = [process for process in started if process.node_package]
+    wanted = ['ros_gz_bridge', 'robot_state_publisher', 'controller_manager', 'foxglove_bridge', 'rqt_runtime_monitor']
+    assert [process.node_package for process in theirs] == wanted
+    for process in theirs:
+        assert environment(process)[name] == (users or 'LOCALHOST')
+        assert all(environment(process)[variable].endswith('fastdds.xml') for variable in profile_variables())
+        assert 'PYTHONPATH' not in environment(process)
+
+
+def test_who_moves_the_joints_is_as_configured_unless_launch_is_told(tmp_path, prefix):
+    settings = 'sim.control=gz'
+    for given, control in (({'set': settings}, 'gz'), ({'set': settings, 'control': 'ros2_control'}, 'ros2_control')):
+        run = tmp_path / control
+        processes('gazebo', run=str(run), headless='true', **given)
+        assert load_config(run / 'config.yaml').sim.control == control
+
+
+def test_poses_set_over_ros_have_a_bridge_of_their_service(tmp_path, prefix):
+    service = '/world/push/set_pose@ros_gz_interfaces/srv/SetEntityPose'
+    for way, bridges in (('auto', 0), ('ros', 1)):
+        run = str(tmp_path / way)
+        started = processes('gazebo', task='push', run=run, headless='true', set=f'sim.set_pose={way}')
+        commands = [command(process) for process in started]
+        assert programs([each for each in commands if service in each]) == ['parameter_bridge'] * bridges
+
+
 @pytest.mark.slow
 def test_reach_is_trained_beside_stand_ins(tmp_path, prefix):
     run = tmp_path / 'run'
@@ -149,14 +194,50 @@ def test_a_world_with_another_rate_and_another_frame_fails(tmp_path, prefix):
 
 
 @pytest.mark.slow
-def test_a_dead_bridge_ends_the_launch(tmp_path, prefix):
+def test_a_dead_bridge_ends_the_run_in_order(tmp_path, prefix):
     run = tmp_path / 'run'
-    given = {'task': 'reach', 'control': 'gz', 'headless': 'true', 'train': 'true', 'run': str(run)}
-    process = launch('gazebo', environment=prefix, **given)
-    wait_for(lambda: executed(run) > 3)
-    children = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
-    bridge = next(p for p in children if b'gz_bridge_control' in Path(f'/proc/{p}/cmdline').read_bytes())
-    subprocess.run(['kill', '-9', bridge], check=True)
+    nodes = ['gazebo_node', 'observation_node', 'safety_node']
+    process = launch('gazebo', environment=prefix, control='gz', headless='true', run=str(run))
+    wait_for(lambda: all(node_status(run, name) for name in nodes))
+    os.kill(child(process, 'gz_bridge_control'), signal.SIGKILL)
     output = end(process, run)
-    assert 'gz_bridge_control ended with status -9; the arm holds' in output
     assert process.returncode == 1
+    assert 'gz_bridge_control was killed by SIGKILL; the arm holds' in output
+    assert re.findall(r"sending signal 'SIGTERM' to process\[(\w+)-\d+\]", output) == nodes[::-1]
+    # Not before the nodes are down: the gate's last hold goes through what is left.
+    told = re.search(r"sending signal 'SIGINT' to process\[parameter_bridge", output).start()
+    assert all(re.search(rf'\[{name}-\d+\]: process has finished cleanly', output[:told]) for name in nodes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('words', 'name'), [('sleep', 'the Gazebo server'), ('robot_state_publisher', 'robot_state_publisher')]
+)
+def test_whatever_of_gazebo_dies_ends_the_launch_and_is_named(tmp_path, prefix, words, name):
+    run = tmp_path / 'run'
+    process = launch('gazebo', environment=prefix, headless='true', run=str(run))
+    wait_for(lambda: child(process, words) > 0 and bool(pids(run, 'gazebo_node')))
+    os.kill(child(process, words), signal.SIGKILL)
+    output = end(process, run)
+    assert process.returncode == 1
+    assert f'{name} was killed by SIGKILL; the arm holds' in output
+    assert "sending signal 'SIGTERM' to process[gazebo_node" in output
+
+
+@pytest.mark.slow
+def test_a_controller_that_cannot_be_spawned_ends_the_launch_and_is_named(tmp_path, prefix):
+    run = tmp_path / 'run'
+    environment = {**prefix, 'FAKE_SPAWNER_FAILS': 'joint_trajectory_controller'}
+    process = launch('gazebo', environment=environment, headless='true', run=str(run))
+    output = end(process, run)
+    assert process.returncode == 1
+    assert 'the spawner of joint_trajectory_controller ended with status 1; the arm holds' in output
+    assert len(re.findall(r'\[spawner-\d+\]: process started', output)) == 2
+
+
+def child(process: subprocess.Popen[str], words: str) -> int:
+    """That of launch whose command line has `words`; 0 as long as there is none."""
+    for pid in Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split():
+        if words.encode() in Path(f'/proc/{pid}/cmdline').read_bytes():
+            return int(pid)
+    return 0

@@ -7,12 +7,14 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from launched import end, end_what_was_left, executed, launch, pids, wait_for
 
 from hybrid_rl_ros.bringup import node_status
 from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.run_folder import read_json_lines
 
 pytestmark = pytest.mark.slow
 SMALL = "train.warm_up_steps=20 'sac.hidden=[32, 32]' episode.time_limit_steps=20 train.checkpoint_every_steps=25"
@@ -26,15 +28,61 @@ def nothing_is_left() -> Iterator[None]:
     end_what_was_left()
 
 
-def test_a_run_is_trained_and_evaluated(tmp_path):
-    run = tmp_path / 'run'
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp('trained') / 'run'
     settings = f'{SMALL} train.env_steps=80 eval.episodes=2'
     process = launch('sim', task='reach', run=str(run), headless='true', set=settings)
     output = end(process, run)
     assert process.returncode == 0, output
-    summary = json.loads((run / 'summary.json').read_text())
+    return run
+
+
+def test_a_run_is_trained_and_evaluated(trained):
+    summary = json.loads((trained / 'summary.json').read_text())
     assert summary['transitions_stored'] == summary['env_steps'] >= 80
     assert summary['dropped_steps'] == 0 and summary['eval_episodes'] == 2
+
+
+def test_the_best_policy_is_told_of_alone_and_the_summary_stays(trained):
+    summary = (trained / 'summary.json').read_bytes()
+    (trained / 'best_policy.safetensors').write_bytes((trained / 'policy.safetensors').read_bytes())
+    (trained / 'best_policy.json').write_text('{"env_steps": 40}')
+    process = launch('eval', run=str(trained), episodes='3', best='true')
+    output = end(process, trained)
+    assert process.returncode == 0, output
+    assert re.search(r'"success_rate_best": \S+,\n "eval_episodes": 3,\n "env_steps": 40\n', output)
+    assert len(read_json_lines(trained / 'eval_best' / 'episodes.jsonl')) == 3
+    assert (trained / 'summary.json').read_bytes() == summary
+
+
+def test_a_finished_run_that_is_resumed_makes_no_more_steps(trained):
+    process = launch('train', run=str(trained), resume='true', set='eval.episodes=0')
+    output = end(process, trained)
+    assert process.returncode == 0, output
+    assert 'learner_node' not in output
+    assert '"env_steps": 80' in output
+
+
+def test_a_part_says_that_it_does_not_evaluate_and_what_does(trained):
+    process = launch('train', run=str(trained), resume='true', part='no_robot', set='eval.episodes=4')
+    output = end(process, trained)
+    assert process.returncode == 0, output
+    assert f'then: ros2 launch hybrid_rl_ros eval.launch.py run:={trained} episodes:=4' in output
+
+
+def test_ctrl_c_keeps_the_episodes_that_were_recorded(tmp_path):
+    out, work = tmp_path / 'demos', tmp_path / 'demos.recording'
+    process = launch('record', config='sim_reach_state', expert='reach', episodes='1000', out=str(out))
+    wait_for(lambda: len(read_json_lines(work / 'episodes.jsonl')) >= 3)
+    # As a terminal does: every process of the command at once.
+    os.killpg(process.pid, signal.SIGINT)
+    output = end(process, work)
+    told = re.search(r'(\d+) episodes, (\d+) transitions in', output)
+    assert told and int(told.group(1)) >= 3, output
+    with ReplayStore.open(out, read_only=True) as store:
+        assert (len(store.episodes()), store.transitions) == (int(told.group(1)), int(told.group(2)))
+    assert not work.exists()
 
 
 @pytest.mark.timeout(900)
