@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -40,6 +41,10 @@ SETTINGS = [
 def test_whoever_counts_the_episodes_comes_to_the_same(tmp_path):
     run, chance, done = tmp_path / 'run', random.Random(1), Counter()
     process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*SETTINGS))
+    # Hours of lines fill a pipe that nobody reads, and the command would wait for it.
+    said: list[str] = []
+    reader = threading.Thread(target=lambda: said.extend(process.communicate()))
+    reader.start()
 
     def stop() -> None:
         assert call('safety_node/estop').success
@@ -63,11 +68,10 @@ def test_whoever_counts_the_episodes_comes_to_the_same(tmp_path):
                 faults[name]()
                 done[name] += 1
                 due = steps + chance.randint(1, 2 * STEPS_BETWEEN_FAULTS)
-        _, errors = process.communicate()
     finally:
         process.kill()
-        process.communicate()
-    assert process.returncode == 0, errors
+        reader.join()
+    assert process.returncode == 0, said[1]
     assert sum(done.values()) >= min(4, STEPS // (3 * STEPS_BETWEEN_FAULTS))
     lines = read_json_lines(run / 'episodes.jsonl')
     outcomes = Counter(line['outcome'] for line in lines)
