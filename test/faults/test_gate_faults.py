@@ -14,7 +14,7 @@ from hybrid_rl_ros.bringup import NodeProcess
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import load_robot
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.real_time]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from rig import RATE_HZ, Rig
 from hybrid_rl_ros.bringup import NodeProcess, node_status, nodes_of_run
 from hybrid_rl_ros.run_folder import read_json_lines
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.real_time]
 
 # So that no episode ends by itself just then.
 NEVER = 'reward.success={when: "ee.z < -1"}'

@@ -12,7 +12,7 @@ from rig import Rig
 
 from hybrid_rl_ros.bringup import NodeProcess
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.real_time]
 
 
 class ManagedRig(Rig):

@@ -15,7 +15,7 @@ from std_msgs.msg import Bool
 
 from hybrid_rl_ros.ros.qos import LATCHED
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.real_time]
 
 TRIALS = int(os.environ.get('HYBRID_RL_TRIALS', '10'))
 

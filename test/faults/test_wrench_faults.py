@@ -12,7 +12,7 @@ from rig import AT_REST_RAD_S, SWAY, Rig, overridden
 from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.ros.qos import SENSOR
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.real_time]
 
 
 class WrenchRig(Rig):

@@ -19,7 +19,7 @@ from hybrid_rl_ros.data.exchange.dataset import import_dataset
 from hybrid_rl_ros.data.exchange.mapping import Mapping
 from hybrid_rl_ros.data.replay_store import ReplayStore
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.real_time]
 
 LIFT = str(CONFIG / 'sim_lift.yaml')
 CAMERAS = 'observation.cameras={front: {width: 32, height: 24}, wrist: {width: 32, height: 24}}'

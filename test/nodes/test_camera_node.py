@@ -20,6 +20,8 @@ from hybrid_rl_ros.config import Config, load_config
 sys.path.append(str(Path(__file__).parents[1] / 'cameras'))
 from footage import wait_for, write_folder, write_video  # noqa: E402
 
+pytestmark = pytest.mark.real_time
+
 REACH = Path(__file__).parents[2] / 'config' / 'sim_reach_state.yaml'
 LISTENER = Path(__file__).with_name('camera_listener.py')
 

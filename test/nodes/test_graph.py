@@ -233,6 +233,7 @@ def kill_and_watch(victim: int) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_a_killed_learner_stops_nothing_loses_at_most_one_step_and_its_run_goes_on(tmp_path):
     config = prepare(tmp_path, *SMALL, 'clock=realtime', 'control_rate_hz=20', 'train.env_steps=100000')
     with running(Bringup(config, tmp_path, 'train', nodes_of_run(config, 'train'))) as bringup:
@@ -262,6 +263,7 @@ def test_a_killed_learner_stops_nothing_loses_at_most_one_step_and_its_run_goes_
     assert steps == sorted(steps)
 
 
+@pytest.mark.real_time
 def test_in_real_time_the_arm_holds_within_a_fifth_of_a_second_when_inference_is_killed(tmp_path):
     # Long episodes: a reset would move the arm while it is watched. Steps of 0.2 m/s: from the 2 rad/s of longer ones
     # the simulated arm's own servo swings for 80 ms after the last command, which says nothing of the gate.

@@ -110,6 +110,7 @@ def test_in_lock_step_every_observation_is_acted_on(tmp_path):
         assert [stamp for stamp, _ in graph.actions] == stamps
 
 
+@pytest.mark.real_time
 def test_in_real_time_a_backlog_is_dropped_and_only_the_newest_observation_acted_on(tmp_path):
     with inference_node(tmp_path, 'clock=realtime') as (graph, process):
         graph.publish_weights(make_policy(graph.specs).to_bytes(1))
@@ -124,6 +125,7 @@ def test_in_real_time_a_backlog_is_dropped_and_only_the_newest_observation_acted
         graph.wait(lambda: graph.count('dropped_observations') + graph.count('dropped_actions') == len(stamps) - 1)
 
 
+@pytest.mark.real_time
 def test_in_real_time_timings_and_drops_are_in_the_diagnostics_status(tmp_path):
     with inference_node(tmp_path, 'clock=realtime') as (graph, _):
         graph.publish_weights(make_policy(graph.specs).to_bytes(1))

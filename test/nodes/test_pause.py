@@ -15,7 +15,7 @@ from hybrid_rl_ros.bringup import Bringup, node_status, nodes_of_run, running
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.run_folder import read_json_lines
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.real_time]
 
 
 class Thermometer:

@@ -23,6 +23,8 @@ from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.ros.qos import SENSOR
 from hybrid_rl_ros.run_folder import read_json_lines
 
+pytestmark = pytest.mark.real_time
+
 ARM = ['joint1', 'joint2', 'joint3', 'joint4', 'joint5', 'joint6', 'joint7']
 STATE = ['ee.x', 'ee.y', 'ee.z', 'gripper.opening', 'wrench.fz']
 SETTINGS = [

@@ -75,22 +75,24 @@ def test_two_tasks_in_turn_make_each_other_possible(tmp_path, clock, routine):
     process = hybrid_rl('record', *config, '--expert', 'push', '--noise', '0.1', '--episodes', '4', '--out', str(out))
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 0, errors
-    lines = read_json_lines(out / 'episodes.jsonl')
+    lines = [line for line in read_json_lines(out / 'episodes.jsonl') if line['outcome'] != 'aborted']
+    # Here each is the other's successor, however an episode ends.
+    assert [line['task'] for line in lines] == ['there', 'back'] * (len(lines) // 2) + ['there'] * (len(lines) % 2)
     kept = [line for line in lines if line['outcome'] == 'succeeded']
-    assert [line['task'] for line in kept] == ['there', 'back', 'there', 'back']
-    assert [line.get('true_success') for line in kept] == [True, None, True, None]
+    assert all(line.get('true_success') == (True if line['task'] == 'there' else None) for line in kept)
     with ReplayStore.open(out, read_only=True) as store:
         names = store.specs.observation.state.names
         segments = [store.states(store.episode_rows(episode.episode)) for episode in store.episodes()]
     task, way = names.index('practice.back'), [names.index('task.way.x'), names.index('task.way.y')]
     assert all(np.ptp(states[:, task]) == 0 for states in segments)
-    # In real time a step that the gate held makes two segments of an episode.
-    changes = [(before, after) for before, after in pairwise(segments) if before[0, task] != after[0, task]]
-    assert [segments[0][0, task], *(after[0, task] for _, after in changes)] == [0.0, 1.0, 0.0, 1.0]
-    if len(lines) == len(kept):
-        moved = [after[0, way] - before[-1, way] for before, after in changes]
-        # What the arm still does while it comes to rest.
-        assert np.abs(moved).max() < 0.02
+    if clock == 'realtime':
+        # A machine that stands still takes steps away, and with them an episode, or makes two segments of one.
+        return
+    assert len(lines) == len(segments) == 4
+    assert [states[0, task] for states in segments] == [0.0, 1.0, 0.0, 1.0]
+    moved = [after[0, way] - before[-1, way] for before, after in pairwise(segments)]
+    # What the arm still does while it comes to rest.
+    assert np.abs(moved).max() < 0.02
 
 
 @pytest.mark.parametrize('space', ['ee_delta', 'joint_position'])

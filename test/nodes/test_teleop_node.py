@@ -22,6 +22,8 @@ from hybrid_rl_ros.ros.qos import STEP
 from hybrid_rl_ros.sim.experts import make_expert
 from hybrid_rl_ros.teleop_config import load_teleop
 
+pytestmark = pytest.mark.real_time
+
 LIFT = str(CONFIG / 'sim_lift.yaml')
 SETTINGS = ['clock=realtime', 'observation.cameras={}', 'sim.gl=off', 'episode.time_limit_steps=150']
 STEP_M = 0.025
