@@ -8,7 +8,7 @@ HAS_ROS := $(shell test -n "$(AMENT_PREFIX_PATH)" && $(PYTHON) -c 'import rclpy'
 comma := ,
 EXTRAS := sim,data,dev,test$(if $(HAS_ROS),,$(comma)ros)
 GPU := $(shell nvidia-smi >/dev/null 2>&1 && echo yes)
-TRIED_AGAIN := --reruns 2 --only-rerun 'TimeoutExpired|MachineStalled' -rR
+TRIED_AGAIN := --reruns 2 --only-rerun 'TimeoutExpired|MachineStallError' -rR
 SUDO := $(shell test "$$(id -u)" = 0 || echo 'sudo -n')
 
 .PHONY: setup setup-kilted demo test test-long test-kilted lint

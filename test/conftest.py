@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from machine_stalls import STALL_S, MachineStalled, StallWatch
+from machine_stalls import STALL_S, MachineStallError, StallWatch
 
 from hybrid_rl_ros.process_environment import discovery_setting, node_environment, profile_variables
 
@@ -70,7 +70,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         watch = pyfuncitem.funcargs.get('stall_watch')
         stall_s = watch.longest_since(began_s) if watch else 0.0
         if stall_s > STALL_S:
-            raise MachineStalled(f'the machine stood still for {stall_s:.3f} s') from failure
+            raise MachineStallError(f'the machine stood still for {stall_s:.3f} s') from failure
         raise
 
 

@@ -16,7 +16,7 @@ STALL_S = 0.05
 TICK_S = 0.005
 
 
-class MachineStalled(Exception):
+class MachineStallError(Exception):
     """A test of real time failed while the machine did not give it the time: it says nothing about the graph."""
 
 

@@ -9,7 +9,6 @@ import time
 from machine_stalls import StallWatch
 
 
-
 def test_a_processor_that_gave_nothing_is_told_of_with_how_long(tmp_path):
     watch = StallWatch(tmp_path)
     try:
