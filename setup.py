@@ -80,6 +80,7 @@ setup(
         'dev': [
             'pytest-timeout',
             'pytest-rerunfailures',
+            'pytest-xdist',
             'hypothesis',
             'matplotlib',
             'tensorboard',

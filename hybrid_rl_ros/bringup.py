@@ -190,6 +190,7 @@ class Bringup:
         self._config, self._run, self._role, self._nodes = config, run, role, nodes
         self._peers = [peer.name for peer in peers or nodes]
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._told_of_learner = False
 
     def start(self) -> None:
         """Start every node, and wait for the simulation before the others."""
@@ -234,15 +235,21 @@ class Bringup:
             if outcome == 'run done':
                 return True
             if outcome == 'run goes on':
+                self._tell_of_learner(name, code)
                 continue
             log = self._run / 'logs' / f'{name}.log'
             if code == USER_ERROR_EXIT:
                 raise UserError(_last_error(log))
             how = how_it_died(name, code, self._run, self._role)
-            if self._role == 'train':
-                PersonCaller(self._config.reset.call, 0.0).call(how)
-            raise RunFailedError(f'{how}. Its log: {log}')
+            raise RunFailedError(f'{how}. Its log: {log}{call_about(how, self._config, self._role)}')
         return False
+
+    def _tell_of_learner(self, name: str, code: int) -> None:
+        """The arm goes on, but nothing is learned any more: a night may be lost by it."""
+        if name == 'learner_node' and not self._told_of_learner:
+            self._told_of_learner = True
+            how = how_it_ended(name, code) + '; the arm goes on with the last weights'
+            print(how + call_about(how, self._config, self._role), file=sys.stderr)
 
     @property
     def learner_lost(self) -> bool:
@@ -304,10 +311,23 @@ def outcome_of(
     return 'run failed'
 
 
+def how_it_ended(name: str, code: int) -> str:
+    return f'{name} was killed by {signal.Signals(-code).name}' if code < 0 else f'{name} ended with status {code}'
+
+
 def how_it_died(name: str, code: int, run: Path, role: str) -> str:
-    how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
     go_on = f'; go on with: hybrid-rl train --resume --run {run}' if role == 'train' else ''
-    return f'{name} {how}; the arm holds{go_on}'
+    return f'{how_it_ended(name, code)}; the arm holds{go_on}'
+
+
+def call_about(how: str, config: Config, role: str) -> str:
+    """Call a person where a node of a training died; why they could not be called, or ''."""
+    if role != 'train':
+        return ''
+    caller = PersonCaller(config.reset.call, 0.0)
+    caller.call(how)
+    complaint = caller.complaint()
+    return f'. {complaint}' if complaint else ''
 
 
 class RunFailedError(Exception):

@@ -22,15 +22,18 @@ from hybrid_rl_ros.bringup import (
     STOP_WITHIN_S,
     NodeProcess,
     RunFailedError,
+    call_about,
     environment_of_nodes,
     forget_status,
     how_it_died,
+    how_it_ended,
     is_up,
     node_status,
     outcome_of,
 )
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.display import Rates, progress, progress_line
+from hybrid_rl_ros.errors import USER_ERROR_EXIT
 
 PROGRESS_EVERY_S = 5.0
 RESPAWN_AFTER_S = 2.0
@@ -107,7 +110,7 @@ class LaunchedGraph:
             # What follows a good end, such as the evaluation, needs it too.
             self._failure = self._failure or failure
             return [LogInfo(msg=failure)]
-        return self._end(failure)
+        return self._end(failure + call_about(failure, self._config, self._role))
 
     def _start(self, node: NodeProcess) -> Node:
         command = node.command(self._run.resolve(), self._role, self._peers, self._config.namespace)
@@ -145,12 +148,18 @@ class LaunchedGraph:
         if outcome == 'run done':
             return self._end('')
         if outcome == 'run failed':
-            return self._end(how_it_died(node.name, event.returncode, self._run, self._role))
+            how = how_it_died(node.name, event.returncode, self._run, self._role)
+            if event.returncode != USER_ERROR_EXIT:
+                how += call_about(how, self._config, self._role)
+            return self._end(how)
         self._lost.add(node.name)
         if node.name == 'learner_node' and self._respawns < MOST_RESPAWNS:
             self._respawns += 1
             again = OpaqueFunction(function=lambda now: [] if self._ending or now.is_shutdown else [self._start(node)])
             return [TimerAction(period=RESPAWN_AFTER_S, actions=[again])]
+        if node.name == 'learner_node':
+            how = how_it_ended(node.name, event.returncode) + '; the arm goes on with the last weights'
+            return [LogInfo(msg=how + call_about(how, self._config, self._role))]
         return None
 
     def _end(self, failure: str) -> Actions:

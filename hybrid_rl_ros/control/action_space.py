@@ -184,6 +184,11 @@ def joint_names(joints: Sequence[str]) -> list[str]:
     return [f'{name}.delta' for name in joints]
 
 
+def joint_action_names(joints: Sequence[str], names: Sequence[str]) -> list[str]:
+    """What a reset may give in place of the run's own `names`: those of `joint_delta`, and the gripper of `names`."""
+    return [*joint_names(joints), *(name for name in names if name == 'gripper')]
+
+
 def action_dimensions(robot: RobotConfig, action: ActionConfig, kinematics: ArmKinematics) -> tuple[Dimension, ...]:
     """Names, units and bounds of an action's numbers, in order."""
     step, turn = action.max_step_m, action.max_step_rad

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from hybrid_rl_ros.config import ActionConfig
-from hybrid_rl_ros.control.action_space import action_dimensions, joint_names
+from hybrid_rl_ros.control.action_space import action_dimensions, joint_action_names
 from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.control.regions import Region, regions_of
 from hybrid_rl_ros.errors import UserError
@@ -71,7 +71,7 @@ class Reach:
     @property
     def joint_actions(self) -> list[str]:
         """What safety_node takes of a reset whatever the policy's actions are: `joint_delta` of each joint, rad."""
-        return [*joint_names(self.joints), *(['gripper'] if self.has_gripper else [])]
+        return joint_action_names(self.joints, self.names)
 
     @property
     def nowhere(self) -> dict[str, float]:

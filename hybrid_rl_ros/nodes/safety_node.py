@@ -17,7 +17,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from hybrid_rl_ros.control.action_check import EXTRA, ActionCheck
-from hybrid_rl_ros.control.action_space import joint_names
+from hybrid_rl_ros.control.action_space import joint_action_names
 from hybrid_rl_ros.control.arm_motion import ArmMotion
 from hybrid_rl_ros.control.gate import SOURCES, Gate
 from hybrid_rl_ros.control.motion_filter import Push
@@ -74,8 +74,7 @@ class SafetyNode(GraphNode):
         self._driver_was_ready = False
         lead_s = self.config.max_lead_s
         names = self.specs.action.names
-        fingers = [name for name in names if name == 'gripper']
-        self._joint_names = [] if self._direct else [*joint_names(robot.arm_joints), *fingers]
+        self._joint_names = [] if self._direct else joint_action_names(robot.arm_joints, names)
         self._check = ActionCheck(names, robot.base_frame, safety.max_action_age_s, lead_s, self._joint_names)
         self._wrench = WrenchWatch(robot, safety.wrench_timeout_s)
         # One voice each: who may act, what the episode is, and what the robot is told.

@@ -98,18 +98,20 @@ def test_reach_is_learned(tmp_path):
 
 @pytest.mark.parametrize('victim', ['safety_node', 'inference_node', 'sim_node'])
 def test_a_killed_node_brings_the_rest_down_in_the_reverse_order(tmp_path, victim):
-    run = tmp_path / 'run'
-    process = launch('sim', run=str(run), headless='true', set=f'{SMALL} train.env_steps=100000')
+    run, told = tmp_path / 'run', tmp_path / 'told'
+    settings = f'{SMALL} train.env_steps=100000 "reset.call=[touch, {told}]"'
+    process = launch('sim', run=str(run), headless='true', set=settings)
     wait_for(lambda: executed(run) > 30)
     os.kill(pids(run, victim)[0], signal.SIGKILL)
     output = end(process, run)
     assert process.returncode == 1
     assert f'{victim} was killed by SIGKILL; the arm holds; go on with: hybrid-rl train --resume' in output
     assert 'Traceback' not in output
-    told = re.findall(r"sending signal 'SIGTERM' to process\[(\w+)-\d+\]", output)
-    assert told == [name for name in reversed(GRAPH) if name != victim]
+    wait_for(told.exists)
+    ended = re.findall(r"sending signal 'SIGTERM' to process\[(\w+)-\d+\]", output)
+    assert ended == [name for name in reversed(GRAPH) if name != victim]
     clean = re.findall(r'\[(\w+)-\d+\]: process has finished cleanly', output)
-    assert sorted(clean) == sorted(told)
+    assert sorted(clean) == sorted(ended)
     assert list((run / 'checkpoints').glob('*.safetensors'))
     with ReplayStore.open(run / 'replay', read_only=True) as store:
         assert store.transitions > 20

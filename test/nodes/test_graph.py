@@ -234,8 +234,10 @@ def kill_and_watch(victim: int) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.real_time
-def test_a_killed_learner_stops_nothing_loses_at_most_one_step_and_its_run_goes_on(tmp_path):
-    config = prepare(tmp_path, *SMALL, 'clock=realtime', 'control_rate_hz=20', 'train.env_steps=100000')
+def test_a_killed_learner_stops_nothing_loses_at_most_one_step_and_its_run_goes_on(tmp_path, capfd):
+    told = tmp_path / 'told'
+    call_a_person = f'reset.call=[touch, {told}]'
+    config = prepare(tmp_path, *SMALL, 'clock=realtime', 'control_rate_hz=20', 'train.env_steps=100000', call_a_person)
     with running(Bringup(config, tmp_path, 'train', nodes_of_run(config, 'train'))) as bringup:
         wait_for(lambda: node_status(tmp_path, 'inference_node').get('policy_version', 0) >= 1)
         seen = kill_and_watch(bringup.process('learner_node').pid)
@@ -243,6 +245,9 @@ def test_a_killed_learner_stops_nothing_loses_at_most_one_step_and_its_run_goes_
         wait_for(lambda: executed(tmp_path) >= before + 20)
         assert bringup.check() is False
         assert bringup.learner_lost
+        wait_for(told.exists)
+        said = 'learner_node was killed by SIGKILL; the arm goes on with the last weights\n'
+        assert (bringup.check(), capfd.readouterr().err) == (False, said), 'once'
     with ReplayStore.open(tmp_path / 'replay', read_only=True) as store:
         stored = set(store.stamps(np.arange(store.sequence)).tolist())
         held = store.transitions
