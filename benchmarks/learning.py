@@ -207,7 +207,7 @@ _ALL = (
             ('sac', Variant('classifier_hackable', ('reward.success={classifier: {judge}-without_gate, steps: 1}',))),
         ),
         files='lift',
-        labelled=24,
+        labelled=30,
     ),
     Benchmark(
         name='push_practice',
