@@ -21,7 +21,10 @@ PROFILE = Path(__file__).parents[1] / 'config' / 'fastdds.xml'
 for name in profile_variables():
     os.environ.pop(name, None)
     os.environ[name] = node_environment(PROFILE, 1)[name]
-os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randrange(1, 60))
+# One for each of the workers that run side by side (pytest -n), which have an id in common.
+FIRST_DOMAIN = random.Random(os.environ.get('PYTEST_XDIST_TESTRUNUID')).randrange(59)
+WORKER = int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])
+os.environ['ROS_DOMAIN_ID'] = str((FIRST_DOMAIN + WORKER) % 59 + 1)
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 # A shell that starts this in the background has it ignored, and so would every command that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -33,6 +33,8 @@ from hybrid_rl_ros.robot_config import RobotConfig, load_robot
 from hybrid_rl_ros.ros.qos import COMMAND, LATCHED
 from hybrid_rl_ros.sim.layout import camera_views
 
+pytestmark = pytest.mark.real_time
+
 CONFIG = Path(__file__).parents[1] / 'config'
 URDF = share_folder('urdf') / 'sim_arm.urdf'
 COMMAND_TOPIC = 'joint_trajectory_controller/joint_trajectory'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -42,13 +41,6 @@ def write_video(path: Path, numbers: list[int], fps: float) -> Path:
         writer.write(np.ascontiguousarray(picture(number)[:, :, ::-1]))
     writer.release()
     return path
-
-
-def wait_for(condition: Callable[[], bool], within_s: float = 30.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, 'the condition did not come true in time'
-        time.sleep(0.005)
 
 
 class Watched:

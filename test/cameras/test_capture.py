@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from footage import KEY, Watched, WebCamera, picture, wait_for, write_folder, write_video
+from footage import KEY, Watched, WebCamera, picture, write_folder, write_video
+from waiting import wait_for
 
 from hybrid_rl_ros.camera_config import SourceConfig
 from hybrid_rl_ros.cameras.capture import CameraCapture, CaptureReport

@@ -10,11 +10,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from graph_runs import executed
+from waiting import wait_for
 
 from hybrid_rl_ros.bringup import node_status
 from hybrid_rl_ros.data.replay_store import ReplayStore
@@ -122,17 +124,6 @@ def test_what_could_not_be_connected_is_not_left_behind(hosts):
         ip('link', 'del', taken)
     left = subprocess.run(['ip', 'netns', 'list'], capture_output=True, text=True, check=True).stdout
     assert not [name for name in hosts.names.values() if name in left]
-
-
-def wait_for(condition: Callable[[], bool], within_s: float = 90.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, 'the condition did not come true in time'
-        time.sleep(0.05)
-
-
-def executed(run: Path) -> int:
-    return node_status(run, 'safety_node').get('counters', {}).get('executed_policy', 0)
 
 
 def stored_stamps(run: Path) -> list[int]:

@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 import yaml
 from fake_gazebo import make_prefix
+from graph_runs import processes_of
 from launch import LaunchContext
 from launch.utilities import perform_substitutions
-from launched import end, end_what_was_left, launch, node_status, pids, wait_for
+from launched import end, end_what_was_left, launch
 from resolving import command, pretend_installed, processes
+from waiting import wait_for
 
-from hybrid_rl_ros.bringup import nodes_of_run
+from hybrid_rl_ros.bringup import node_status, nodes_of_run
 from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.process_environment import profile_variables
@@ -165,7 +167,7 @@ def doctors_report(run: Path, prefix: dict[str, str], task: str) -> dict[str, An
     """What the doctor says of a launched simulation."""
     process = launch('gazebo', environment=prefix, task=task, control='gz', headless='true', run=str(run))
     try:
-        wait_for(lambda: node_status(run, 'gazebo_node').get('up', False) and bool(pids(run, 'safety_node')))
+        wait_for(lambda: node_status(run, 'gazebo_node').get('up', False) and bool(processes_of(run, 'safety_node')))
         config = str(run / 'config.yaml')
         doctor = [sys.executable, '-m', 'hybrid_rl_ros.cli', 'doctor', '--config', config, '--json']
         result = subprocess.run(doctor, capture_output=True, text=True, timeout=120)
@@ -216,7 +218,7 @@ def test_a_dead_bridge_ends_the_run_in_order(tmp_path, prefix):
 def test_whatever_of_gazebo_dies_ends_the_launch_and_is_named(tmp_path, prefix, words, name):
     run = tmp_path / 'run'
     process = launch('gazebo', environment=prefix, headless='true', run=str(run))
-    wait_for(lambda: child(process, words) > 0 and bool(pids(run, 'gazebo_node')))
+    wait_for(lambda: child(process, words) > 0 and bool(processes_of(run, 'gazebo_node')))
     os.kill(child(process, words), signal.SIGKILL)
     output = end(process, run)
     assert process.returncode == 1

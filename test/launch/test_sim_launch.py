@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from launched import end, end_what_was_left, executed, launch, pids, wait_for
+from graph_runs import executed, processes_of
+from launched import end, end_what_was_left, launch
+from waiting import wait_for
 
 from hybrid_rl_ros.bringup import node_status
 from hybrid_rl_ros.data.replay_store import ReplayStore
@@ -102,7 +104,7 @@ def test_a_killed_node_brings_the_rest_down_in_the_reverse_order(tmp_path, victi
     settings = f'{SMALL} train.env_steps=100000 "reset.call=[touch, {told}]"'
     process = launch('sim', run=str(run), headless='true', set=settings)
     wait_for(lambda: executed(run) > 30)
-    os.kill(pids(run, victim)[0], signal.SIGKILL)
+    os.kill(processes_of(run, victim)[0], signal.SIGKILL)
     output = end(process, run)
     assert process.returncode == 1
     assert f'{victim} was killed by SIGKILL; the arm holds; go on with: hybrid-rl train --resume' in output
@@ -123,7 +125,7 @@ def test_a_killed_learner_comes_back_and_goes_on_while_the_arm_acts(tmp_path):
     process = launch('sim', run=str(run), headless='true', set=settings)
     try:
         wait_for(lambda: node_status(run, 'inference_node').get('policy_version', 0) >= 3)
-        os.kill(pids(run, 'learner_node')[0], signal.SIGKILL)
+        os.kill(processes_of(run, 'learner_node')[0], signal.SIGKILL)
         before, held = executed(run), node_status(run, 'learner_node')['transitions']
         version = node_status(run, 'inference_node')['policy_version']
         wait_for(lambda: executed(run) > before + 40)
@@ -142,7 +144,7 @@ def test_no_node_outlives_a_killed_launch(tmp_path):
     wait_for(lambda: executed(run) > 5)
     process.kill()
     process.communicate()
-    wait_for(lambda: not pids(run), within_s=30)
+    wait_for(lambda: not processes_of(run), within_s=30)
 
 
 def test_what_a_user_got_wrong_is_said_without_a_traceback(tmp_path):

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_graph import CONFIG, REACH, SMALL, executed, hybrid_rl, overrides, prepare, wait_for
+from graph_runs import CONFIG, REACH, SMALL, executed, hybrid_rl, overrides, prepare
 from test_teleop_node import SETTINGS, ScriptedPad
+from waiting import wait_for
 
 from hybrid_rl_ros.bringup import Bringup, node_status, nodes_of_run, running
 from hybrid_rl_ros.data.exchange.bag_reader import open_bags
@@ -53,6 +54,7 @@ def assert_import_is_what_was_stored(run: Path, out: Path) -> int:
 def test_an_imported_bag_is_what_learner_and_recorder_stored(tmp_path, clock):
     run = tmp_path / 'run'
     settings = [*BAG, CAMERAS, f'clock={clock}', 'safety.action_timeout_s=0.5', 'sac.updates_per_step=1']
+    settings += ['eval.episodes=2']
     process = hybrid_rl('train', '--config', LIFT, '--run', str(run), *overrides(*settings))
     _, errors = process.communicate(timeout=170)
     assert process.returncode == 0, errors

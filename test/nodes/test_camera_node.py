@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from waiting import wait_for
 
 from hybrid_rl_ros.bringup import Bringup, node_status, nodes_of_run, prepare_run, resolve_specs, running
 from hybrid_rl_ros.config import Config, load_config
 
 sys.path.append(str(Path(__file__).parents[1] / 'cameras'))
-from footage import wait_for, write_folder, write_video  # noqa: E402
+from footage import write_folder, write_video  # noqa: E402
 
 pytestmark = pytest.mark.real_time
 

@@ -8,89 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import rclpy
-from std_srvs.srv import Trigger
+from graph_runs import CONFIG, REACH, SMALL, clear_faults, executed, hybrid_rl, overrides, prepare, processes_of
+from waiting import wait_for
 
-from hybrid_rl_ros.bringup import Bringup, node_status, nodes_of_run, prepare_run, resolve_specs, running
-from hybrid_rl_ros.config import Config, load_config
+from hybrid_rl_ros.bringup import Bringup, node_status, nodes_of_run, running
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.run_folder import read_json_lines
-
-CONFIG = Path(__file__).parents[2] / 'config'
-REACH = str(CONFIG / 'sim_reach_state.yaml')
-SMALL = [
-    'train.env_steps=80',
-    'train.warm_up_steps=20',
-    'train.checkpoint_every_steps=25',
-    'eval.episodes=2',
-    'episode.time_limit_steps=20',
-    'sac.hidden=[32, 32]',
-]
-
-
-def wait_for(condition: Callable[[], bool], within_s: float = 60.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, 'the condition did not come true in time'
-        time.sleep(0.02)
-
-
-def call(service: str) -> Trigger.Response:
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node('person', context=context)
-    try:
-        client = node.create_client(Trigger, service)
-        assert client.wait_for_service(timeout_sec=20.0)
-        executor = rclpy.executors.SingleThreadedExecutor(context=context)
-        future = client.call_async(Trigger.Request())
-        executor.add_node(node)
-        executor.spin_until_future_complete(future, timeout_sec=20.0)
-        return future.result()
-    finally:
-        node.destroy_node()
-        rclpy.shutdown(context=context)
-
-
-def clear_faults(run: Path) -> None:
-    """As a person does: where the machine stood still for a second, the gate has latched that nobody acted."""
-    if node_status(run, 'safety_node').get('faults'):
-        call('safety_node/clear_fault')
-
-
-def hybrid_rl(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, '-m', 'hybrid_rl_ros.cli', *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def overrides(*settings: str) -> list[str]:
-    return [part for setting in settings for part in ('--set', setting)]
-
-
-def prepare(run: Path, *settings: str, path: str = REACH) -> Config:
-    config = load_config(path, list(settings))
-    prepare_run(run, config, resolve_specs(config))
-    return config
-
-
-def processes_of(run: Path) -> list[int]:
-    """Every process whose command line names the run folder."""
-    found = []
-    for entry in Path('/proc').iterdir():
-        try:
-            command = (entry / 'cmdline').read_bytes() if entry.name.isdigit() else b''
-        except OSError:
-            continue
-        if str(run).encode() in command and b'hybrid_rl_ros.nodes' in command:
-            found.append(int(entry.name))
-    return found
 
 
 def how_it_stands(pid: int) -> str:
@@ -109,13 +38,9 @@ def shared_memory_of(pids: list[int]) -> set[Path]:
     return {Path(name) for name in re.findall(r'/dev/shm/fast[a-z]+_[0-9a-f]{16}$', maps, re.MULTILINE)}
 
 
-def executed(run: Path) -> int:
-    return node_status(run, 'safety_node').get('counters', {}).get('executed_policy', 0)
-
-
 def test_training_stores_every_executed_step_and_says_so(tmp_path):
     run = tmp_path / 'run'
-    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*SMALL))
+    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*SMALL, 'eval.episodes=2'))
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 0, errors
     summary = json.loads((run / 'summary.json').read_text())
@@ -156,7 +81,7 @@ def test_a_chosen_gripper_a_relative_frame_and_critics_that_know_more_train_and_
     settings = ['sac.gripper=dqn', 'sac.relative_frame=true', 'action={gripper: true, gripper_mode: discrete}']
     settings += ['observation.state=[ee.x, ee.y, ee.z, ee.yaw, gripper.opening]']
     settings += ['observation.critic_only=[task.target.x, task.target.y, task.target.z]']
-    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*SMALL, *settings))
+    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*SMALL, 'eval.episodes=2', *settings))
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 0, errors
     summary = json.loads((run / 'summary.json').read_text())

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import rclpy
 import yaml
+from graph_runs import SMALL, call, clear_faults, executed, prepare
 from sensor_msgs.msg import Temperature
-from test_graph import SMALL, call, clear_faults, executed, prepare, wait_for
+from waiting import wait_for
 
 from hybrid_rl_ros.bringup import Bringup, node_status, nodes_of_run, running
 from hybrid_rl_ros.config_file import share_folder

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from test_graph import REACH, call, hybrid_rl, overrides
+from graph_runs import REACH, call, hybrid_rl, overrides
 
 from hybrid_rl_ros.bringup import node_status
 from hybrid_rl_ros.data.replay_store import ReplayStore

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
+from graph_runs import REACH, clear_faults, hybrid_rl, overrides, prepare
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
-from test_graph import REACH, clear_faults, hybrid_rl, overrides, prepare
 
 from hybrid_rl_ros.bringup import Bringup, NodeProcess, node_status, running
 from hybrid_rl_ros.config_file import save_config

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_graph import CONFIG, REACH, SMALL, call, hybrid_rl, overrides, wait_for
+from graph_runs import CONFIG, REACH, SMALL, call, hybrid_rl, overrides
+from waiting import wait_for
 
 from hybrid_rl_ros.bringup import node_status
 from hybrid_rl_ros.data.replay_store import ReplayStore
@@ -66,7 +67,12 @@ def test_the_arm_puts_the_scene_back_itself_and_an_expression_judges_as_the_simu
 
 
 @pytest.mark.parametrize(
-    ('clock', 'routine'), [('lockstep', ()), ('realtime', ()), ('lockstep', ('reset.routine=[]',))]
+    ('clock', 'routine'),
+    [
+        ('lockstep', ()),
+        pytest.param('realtime', (), marks=[pytest.mark.real_time, pytest.mark.long]),
+        ('lockstep', ('reset.routine=[]',)),
+    ],
 )
 def test_two_tasks_in_turn_make_each_other_possible(tmp_path, clock, routine):
     """There and back again: an episode begins where the last has left the cube, and the policy sees which it is at."""
@@ -108,7 +114,7 @@ def test_a_routine_may_turn_the_joints_whatever_the_actions_of_the_policy_are(tm
         f'observation.state={json.dumps(state)}',
         reset(**routine),
     ]
-    settings += ['sim.reset=none', 'train.env_steps=60', 'episode.time_limit_steps=20', *PATIENT]
+    settings += ['sim.reset=none', 'train.env_steps=60', 'episode.time_limit_steps=20', 'eval.episodes=0']
     process = hybrid_rl('train', '--config', REACH, '--run', str(out), *overrides(*SMALL, *settings))
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 0, errors

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_graph import CONFIG, hybrid_rl, overrides
+from graph_runs import CONFIG, hybrid_rl, overrides
 
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.replay_store import ReplayStore

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from test_graph import REACH, hybrid_rl, overrides
+from graph_runs import REACH, hybrid_rl, overrides
 
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.learning.policies.policy import Policy

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
+from graph_runs import CONFIG, hybrid_rl, overrides
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState, Joy
-from test_graph import CONFIG, hybrid_rl, overrides, wait_for
+from waiting import wait_for
 
 from hybrid_rl_ros.bringup import node_status
 from hybrid_rl_ros.data.replay_store import ReplayStore

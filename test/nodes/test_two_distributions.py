@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from test_graph import SMALL, executed, prepare
+from graph_runs import SMALL, executed, prepare
 
 from hybrid_rl_ros.bringup import Bringup, NodeProcess, node_status, nodes_of_run, running
 from hybrid_rl_ros.data.replay_store import ReplayStore
