@@ -208,10 +208,10 @@ def test_the_profile_for_humble_differs_by_its_udp_alone():
         root = ElementTree.parse(CONFIG / name).getroot()
         kinds[name] = [element.text for element in root.iter() if element.tag.endswith('}type')]
         rest[name] = [
-            element.text for element in root.iter() if element.tag.endswith(('}segment_size', '}count', 'sec'))
+            element.text for element in root.iter() if element.tag.endswith(('}segment_size', '_ms', '}count', 'sec'))
         ]
     assert kinds == {'fastdds.xml': ['SHM', 'UDPv4'], 'fastdds_localhost.xml': ['SHM']}
-    assert rest['fastdds.xml'] == rest['fastdds_localhost.xml'] and len(rest['fastdds.xml']) == 4
+    assert rest['fastdds.xml'] == rest['fastdds_localhost.xml'] and len(rest['fastdds.xml']) == 5
 
 
 @pytest.mark.parametrize(

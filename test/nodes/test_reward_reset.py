@@ -71,7 +71,7 @@ def test_the_arm_puts_the_scene_back_itself_and_an_expression_judges_as_the_simu
     [
         ('lockstep', ()),
         pytest.param('realtime', (), marks=[pytest.mark.real_time, pytest.mark.long]),
-        ('lockstep', ('reset.routine=[]',)),
+        pytest.param('lockstep', ('reset.routine=[]',), marks=pytest.mark.long),
     ],
 )
 def test_two_tasks_in_turn_make_each_other_possible(tmp_path, clock, routine):
@@ -101,7 +101,7 @@ def test_two_tasks_in_turn_make_each_other_possible(tmp_path, clock, routine):
     assert np.abs(moved).max() < 0.02
 
 
-@pytest.mark.parametrize('space', ['ee_delta', 'joint_position'])
+@pytest.mark.parametrize('space', ['ee_delta', pytest.param('joint_position', marks=pytest.mark.long)])
 def test_a_routine_may_turn_the_joints_whatever_the_actions_of_the_policy_are(tmp_path, space):
     """An elbow that is off to one side at the start of every episode, and the way there at the gate's speeds."""
     out, bend = tmp_path / 'run', 0.3
