@@ -10,16 +10,10 @@ EXTRAS := sim,data,dev,test$(if $(HAS_ROS),,$(comma)ros)
 GPU := $(shell nvidia-smi >/dev/null 2>&1 && echo yes)
 SUDO := $(shell test "$$(id -u)" = 0 || echo 'sudo -n')
 
-# What has no clock side by side, then what is in real time and wants the machine to itself. $(1): python, $(2): which
-# tests, $(3): where. A graph that stood still (seen three times, not understood) is tried again, and told; and what
-# failed by the clock while the machine itself stood still (test/machine_stalls.py). A wrong answer never is.
+GRAPHS := test/ros test/nodes test/faults test/launch test/test_doctor.py
+# A command that took too long on a starved machine is tried again, and told; and what failed by the clock while the
+# machine itself stood still (test/machine_stalls.py). A wrong answer never is.
 TRIED_AGAIN := --reruns 2 --only-rerun 'TimeoutExpired|MachineStallError' -rR
-define SUITE
-failed=; \
-$(1) -m pytest $(TRIED_AGAIN) -n 2 --dist worksteal -m 'not long and not real_time $(2)' $(3) || failed=yes; \
-$(1) -m pytest $(TRIED_AGAIN) -m 'not long and real_time $(2)' $(3) || failed=yes; \
-test -z "$$failed"
-endef
 
 .PHONY: setup setup-kilted demo test test-long test-kilted lint
 setup: .venv/ready
@@ -51,7 +45,7 @@ setup-kilted: .venv-kilted/ready
 
 # What of the suite depends on rclpy, and a run that is half of the one and half of the other distribution.
 test-kilted: setup-kilted
-	@$(call SUITE,.venv-kilted/bin/python,and not slow,test/ros test/nodes test/faults test/test_doctor.py)
+	.venv-kilted/bin/python -m pytest -m 'not slow and not long' $(TRIED_AGAIN) $(filter-out test/launch,$(GRAPHS))
 	HYBRID_RL_OTHER_PYTHON=$(CURDIR)/.venv-kilted/bin/python .venv/bin/python -m pytest test/nodes/test_two_distributions.py
 
 demo: setup
@@ -65,7 +59,11 @@ demo: setup
 	@echo "The figures: $(RUN)/summary.json   The page: $(RUN)/report.html"
 
 test: setup
-	@$(call SUITE,.venv/bin/python,,)
+	@# One process each side by side; then the graphs, of seven processes each, one after the other.
+	@failed=; \
+	.venv/bin/python -m pytest -m 'not long' $(TRIED_AGAIN) -n 2 --dist worksteal $(GRAPHS:%=--ignore=%) || failed=yes; \
+	.venv/bin/python -m pytest -m 'not long' $(TRIED_AGAIN) $(GRAPHS) || failed=yes; \
+	test -z "$$failed"
 
 # Two machines, several processes, what learns for half a minute: too long for every change.
 test-long: setup
