@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser('bench', help='performance figures')
     bench.add_argument('name', choices=['learner', 'inference', 'replay', 'transport', 'loop'])
     bench.add_argument('--json', action='store_true')
-    bench.add_argument('--seconds', type=float, default=60.0, help='length of the real-time part')
+    bench.add_argument('--seconds', type=float, default=60.0, help='bench loop, transport: how long in real time')
     bench.add_argument('--steps', type=_positive, help='steps that bench replay holds (default: 8000, some 2.9 GB)')
     bench.add_argument('--threads', type=_positive, help='of each side of bench learner (default: 2)')
     bench.add_argument('--rounds', type=_positive, help='turns that each side of bench learner gets')
@@ -186,16 +186,15 @@ def _bench(options: argparse.Namespace) -> int:
         peers += peer_at(LEROBOT, '--lerobot', options.lerobot, options.lerobot_python)
         bench_learner(options.json, peers, options.threads, options.rounds)
         return 0
-    if options.name != 'loop':
-        return _not_yet(f'bench {options.name}', 'this figure')
+    if options.name == 'transport':
+        from hybrid_rl_ros.bench_transport import bench_transport
+
+        bench_transport(options.json, options.seconds)
+        return 0
     from hybrid_rl_ros.bench_loop import bench_loop
 
     bench_loop(options.json, options.seconds)
     return 0
-
-
-def _not_yet(name: str, what: str) -> int:
-    raise UserError(f'{name}: {what} comes with a later version')
 
 
 if __name__ == '__main__':

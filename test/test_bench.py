@@ -60,3 +60,14 @@ def test_bench_replay_without_its_peer_or_without_room_says_so_in_one_line():
         done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
         assert done.returncode == 2
         assert done.stderr.count('\n') == 1 and complaint in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_bench_transport_says_how_many_images_came_and_how_old_they_were():
+    result = bench('transport', '--seconds', '6')
+    rows = {row['name']: row for row in result['rows']}
+    sizes = ('128x128 at 60 Hz', '640x480 at 60 Hz', '1280x720 at 30 Hz')
+    assert list(rows) == [f'{size}, {p}' for size in sizes for p in ('p50', 'p99')]
+    assert all(0.0 < row['delivered'] <= 1.0 and 0.0 <= row['peer_delivered'] <= 1.0 for row in rows.values())
+    assert all(rows[f'{size}, p50']['ours_ms'] <= rows[f'{size}, p99']['ours_ms'] for size in sizes)
