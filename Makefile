@@ -11,8 +11,8 @@ GPU := $(shell nvidia-smi >/dev/null 2>&1 && echo yes)
 SUDO := $(shell test "$$(id -u)" = 0 || echo 'sudo -n')
 
 GRAPHS := test/ros test/nodes test/faults test/launch test/test_doctor.py
-# A command that took too long on a starved machine is tried again, and told; and what failed by the clock while the
-# machine itself stood still (test/machine_stalls.py). A wrong answer never is.
+# A command that took too long on a starved machine is tried again, and told; and what failed in a test marked real_time
+# while the machine itself stood still (test/machine_stalls.py).
 TRIED_AGAIN := --reruns 2 --only-rerun 'TimeoutExpired|MachineStallError' -rR
 
 .PHONY: setup setup-kilted demo test test-long test-kilted lint
@@ -46,7 +46,8 @@ setup-kilted: .venv-kilted/ready
 # What of the suite depends on rclpy, and a run that is half of the one and half of the other distribution.
 test-kilted: setup-kilted
 	.venv-kilted/bin/python -m pytest -m 'not slow and not long' $(TRIED_AGAIN) $(filter-out test/launch,$(GRAPHS))
-	HYBRID_RL_OTHER_PYTHON=$(CURDIR)/.venv-kilted/bin/python .venv/bin/python -m pytest test/nodes/test_two_distributions.py
+	HYBRID_RL_OTHER_PYTHON=$(CURDIR)/.venv-kilted/bin/python .venv/bin/python -m pytest \
+		$(TRIED_AGAIN) test/nodes/test_two_distributions.py
 
 demo: setup
 	rm -rf $(RUN) $(RUN)-demos $(RUN)-bc
@@ -67,7 +68,7 @@ test: setup
 
 # Two machines, several processes, what learns for half a minute: too long for every change.
 test-long: setup
-	.venv/bin/python -m pytest -m long -rs
+	.venv/bin/python -m pytest -m long $(TRIED_AGAIN) -rs
 
 lint: setup
 	.venv/bin/ruff check .

@@ -248,7 +248,7 @@ class Bringup:
         """The arm goes on, but nothing is learned any more: a night may be lost by it."""
         if name == 'learner_node' and not self._told_of_learner:
             self._told_of_learner = True
-            how = how_it_ended(name, code) + '; the arm goes on with the last weights'
+            how = how_learner_was_lost(code, self._run)
             print(how + call_about(how, self._config, self._role), file=sys.stderr)
 
     @property
@@ -320,8 +320,13 @@ def how_it_died(name: str, code: int, run: Path, role: str) -> str:
     return f'{how_it_ended(name, code)}; the arm holds{go_on}'
 
 
+def how_learner_was_lost(code: int, run: Path) -> str:
+    mend = f'stop, then: hybrid-rl train --resume --run {run}'
+    return f'{how_it_ended("learner_node", code)}; the arm goes on with the last weights; {mend}'
+
+
 def call_about(how: str, config: Config, role: str) -> str:
-    """Call a person where a node of a training died; why they could not be called, or ''."""
+    """Call a person where a node of a training died; why the command could not be started, or ''."""
     if role != 'train':
         return ''
     caller = PersonCaller(config.reset.call, 0.0)

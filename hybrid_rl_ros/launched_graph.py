@@ -26,7 +26,7 @@ from hybrid_rl_ros.bringup import (
     environment_of_nodes,
     forget_status,
     how_it_died,
-    how_it_ended,
+    how_learner_was_lost,
     is_up,
     node_status,
     outcome_of,
@@ -158,7 +158,7 @@ class LaunchedGraph:
             again = OpaqueFunction(function=lambda now: [] if self._ending or now.is_shutdown else [self._start(node)])
             return [TimerAction(period=RESPAWN_AFTER_S, actions=[again])]
         if node.name == 'learner_node':
-            how = how_it_ended(node.name, event.returncode) + '; the arm goes on with the last weights'
+            how = how_learner_was_lost(event.returncode, self._run)
             return [LogInfo(msg=how + call_about(how, self._config, self._role))]
         return None
 

@@ -6,11 +6,11 @@ import os
 import random
 import signal
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from machine_stalls import STALL_S, MachineStallError, StallWatch
+from machine_stalls import StallWatch, tell_apart
 
 from hybrid_rl_ros.process_environment import discovery_setting, node_environment, profile_variables
 
@@ -60,21 +60,13 @@ def stall_watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StallWatch
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker('real_time'):
-            item.fixturenames.insert(0, 'stall_watch')
+            # A list of its own: the other parameters of a test have the same one.
+            item.fixturenames = ['stall_watch', *item.fixturenames]
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """What fails by the clock while the machine stood still is told apart, so that it can be tried once more."""
-    began_s = time.monotonic()
-    try:
-        return (yield)
-    except AssertionError as failure:
-        watch = pyfuncitem.funcargs.get('stall_watch')
-        stall_s = watch.longest_since(began_s) if watch else 0.0
-        if stall_s > STALL_S:
-            raise MachineStallError(f'the machine stood still for {stall_s:.3f} s') from failure
-        raise
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    tell_apart(item, call)
 
 
 @pytest.fixture(autouse=True)

@@ -67,7 +67,7 @@ def prepare(run: Path, *settings: str, path: str = REACH) -> Config:
 
 
 def processes_of(run: Path, node: str = '') -> list[int]:
-    """Every process of a node, or of this one, whose command line names the run folder."""
+    """Every process of `node`, or of any node, whose command line names the run folder."""
     found = []
     for entry in Path('/proc').iterdir():
         try:

@@ -33,8 +33,6 @@ from hybrid_rl_ros.robot_config import RobotConfig, load_robot
 from hybrid_rl_ros.ros.qos import COMMAND, LATCHED
 from hybrid_rl_ros.sim.layout import camera_views
 
-pytestmark = pytest.mark.real_time
-
 CONFIG = Path(__file__).parents[1] / 'config'
 URDF = share_folder('urdf') / 'sim_arm.urdf'
 COMMAND_TOPIC = 'joint_trajectory_controller/joint_trajectory'
@@ -74,6 +72,7 @@ def driver(tmp_path_factory) -> Iterator[None]:
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_with_nothing_running_it_names_what_is_missing_and_the_mend():
     result = doctor('--robot', 'sim_arm', ROS_DOMAIN_ID='101')
     assert result.returncode == 1, result.stderr
@@ -87,6 +86,7 @@ def test_with_nothing_running_it_names_what_is_missing_and_the_mend():
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_a_running_driver_passes_every_check(driver):
     result = doctor('--robot', 'sim_arm', '--json')
     assert result.returncode == 0, result.stdout + result.stderr
@@ -97,6 +97,7 @@ def test_a_running_driver_passes_every_check(driver):
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_the_cameras_of_a_configuration_are_looked_for(driver, tmp_path):
     path = tmp_path / 'arm.yaml'
     path.write_text(
@@ -128,6 +129,7 @@ def test_the_cameras_of_a_configuration_are_looked_for(driver, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_a_second_commander_a_closed_driver_and_a_missing_joint_fail(driver, tmp_path):
     state = {'topic': 'driver/running', 'type': 'std_msgs/msg/Bool', 'ok': [True]}
     gripper = {**load_robot('sim_arm').gripper.model_dump(), 'joints': ['finger_left_joint', 'thumb_joint']}
@@ -149,6 +151,7 @@ def test_a_second_commander_a_closed_driver_and_a_missing_joint_fail(driver, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_a_driver_type_that_is_not_installed_names_its_package(driver, tmp_path):
     state = {'topic': 'driver/mode', 'type': 'acme_arm_msgs/msg/Mode', 'ok': [1]}
     result = doctor('--robot', robot_file(tmp_path, driver_states=[state]))
@@ -286,6 +289,7 @@ def test_a_force_limit_without_a_sensor_is_named():
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 @pytest.mark.parametrize('task', ['reach', 'lift'])
 def test_what_the_doctor_wants_of_gazebo_the_mujoco_node_has(task, tmp_path):
     """One checklist for both: names, rates, frames, intrinsics, the reset."""
@@ -307,6 +311,7 @@ def test_what_the_doctor_wants_of_gazebo_the_mujoco_node_has(task, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_without_gazebo_the_doctor_says_what_to_start():
     result = doctor('--config', str(CONFIG / 'gazebo_reach.yaml'), ROS_DOMAIN_ID='101')
     assert result.returncode == 1

@@ -25,7 +25,7 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], how: str, device: str) -> None:
         self._plain, self._how = function, how
         self._call = function
-        if how == 'on' or (how == 'auto' and _has_compiler(device)):
+        if how == 'on' or (how == 'auto' and _can_compile(device)):
             mode = 'reduce-overhead' if device == 'cuda' else None
             self._call = torch.compile(function, fullgraph=True, dynamic=False, mode=mode)
 
@@ -44,7 +44,7 @@ class Compiled:
             return self._plain(*arguments)
 
 
-def _has_compiler(device: str) -> bool:
+def _can_compile(device: str) -> bool:
     """On a GPU PyTorch brings its own. Where compiling is switched off its modules need not be read: 2 s of a start."""
     if os.environ.get('TORCHDYNAMO_DISABLE') == '1':
         return False

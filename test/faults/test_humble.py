@@ -34,6 +34,7 @@ def test_every_node_is_imported():
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_the_arm_moves_and_its_speed_can_be_set(tmp_path):
     with Rig(tmp_path, nodes=(OnHumble('sim_node'), OnHumble('safety_node'))) as rig:
         client = rig.node.create_client(SetParameters, 'safety_node/set_parameters')

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from launch import LaunchContext
 from launch.utilities import perform_substitutions
 from resolving import FILES, command, declared, pretend_installed, processes
+from waiting import wait_for
 
 from hybrid_rl_ros.bringup import NodeProcess, nodes_of_run
 from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.launched_graph import MOST_RESPAWNS, LaunchedGraph
 
 CONFIG = Path(__file__).parents[2] / 'config'
 REACH = str(CONFIG / 'sim_reach_state.yaml')
@@ -55,6 +58,19 @@ def test_training_starts_the_processes_of_bringup(tmp_path, simulation_is_up, cl
     config = load_config(run / 'config.yaml')
     assert config.clock == clock
     assert [command(p) for p in started] == expected(config, run, 'train', nodes_of_run(config, 'train'))
+
+
+def test_a_learner_that_died_once_too_often_calls_a_person_and_the_arm_goes_on(tmp_path):
+    told = tmp_path / 'told'
+    config = load_config(REACH, ['clock=realtime', f'reset.call=[touch, {told}]'])
+    graph = LaunchedGraph(config, tmp_path, 'train', [], [])
+    died, runs = SimpleNamespace(returncode=-9), SimpleNamespace(is_shutdown=False)
+    for _ in range(MOST_RESPAWNS):
+        assert graph._on_exit(NodeProcess('learner_node'), died, runs) and not told.exists()
+    (said,) = graph._on_exit(NodeProcess('learner_node'), died, runs)
+    text = perform_substitutions(LaunchContext(), said.msg)
+    assert text.startswith('learner_node was killed by SIGKILL; the arm goes on with the last weights; stop, then')
+    wait_for(told.exists)
 
 
 def test_sim_launch_takes_the_configuration_of_the_task(tmp_path, simulation_is_up):

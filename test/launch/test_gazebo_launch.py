@@ -144,6 +144,7 @@ def test_poses_set_over_ros_have_a_bridge_of_their_service(tmp_path, prefix):
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_reach_is_trained_beside_stand_ins(tmp_path, prefix):
     run = tmp_path / 'run'
     given = {'task': 'reach', 'control': 'gz', 'headless': 'true', 'train': 'true', 'run': str(run), 'set': SMALL}
@@ -179,6 +180,7 @@ def doctors_report(run: Path, prefix: dict[str, str], task: str) -> dict[str, An
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_the_doctor_finds_what_it_finds_beside_the_mujoco_node(tmp_path, prefix):
     report = doctors_report(tmp_path / 'run', prefix, 'lift')
     assert report['ok'], [check for check in report['checks'] if check['level'] != 'ok']
@@ -188,6 +190,7 @@ def test_the_doctor_finds_what_it_finds_beside_the_mujoco_node(tmp_path, prefix)
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_a_world_with_another_rate_and_another_frame_fails(tmp_path, prefix):
     other = {**prefix, 'FAKE_GAZEBO_WRENCH_HZ': '90', 'FAKE_GAZEBO_WRENCH_FRAME': 'hand'}
     report = doctors_report(tmp_path / 'run', other, 'reach')
@@ -196,6 +199,7 @@ def test_a_world_with_another_rate_and_another_frame_fails(tmp_path, prefix):
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_a_dead_bridge_ends_the_run_in_order(tmp_path, prefix):
     run = tmp_path / 'run'
     nodes = ['gazebo_node', 'observation_node', 'safety_node']
@@ -212,6 +216,7 @@ def test_a_dead_bridge_ends_the_run_in_order(tmp_path, prefix):
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 @pytest.mark.parametrize(
     ('words', 'name'), [('sleep', 'the Gazebo server'), ('robot_state_publisher', 'robot_state_publisher')]
 )
@@ -227,6 +232,7 @@ def test_whatever_of_gazebo_dies_ends_the_launch_and_is_named(tmp_path, prefix, 
 
 
 @pytest.mark.slow
+@pytest.mark.real_time
 def test_a_controller_that_cannot_be_spawned_ends_the_launch_and_is_named(tmp_path, prefix):
     run = tmp_path / 'run'
     environment = {**prefix, 'FAKE_SPAWNER_FAILS': 'joint_trajectory_controller'}

@@ -119,6 +119,7 @@ def test_a_killed_node_brings_the_rest_down_in_the_reverse_order(tmp_path, victi
         assert store.transitions > 20
 
 
+@pytest.mark.real_time
 def test_a_killed_learner_comes_back_and_goes_on_while_the_arm_acts(tmp_path):
     run = tmp_path / 'run'
     settings = f'{SMALL} clock=realtime control_rate_hz=20 train.env_steps=100000 eval.episodes=0'

@@ -20,7 +20,7 @@ from hybrid_rl_ros.data.exchange.dataset import import_dataset
 from hybrid_rl_ros.data.exchange.mapping import Mapping
 from hybrid_rl_ros.data.replay_store import ReplayStore
 
-pytestmark = [pytest.mark.slow, pytest.mark.real_time]
+pytestmark = pytest.mark.slow
 
 LIFT = str(CONFIG / 'sim_lift.yaml')
 CAMERAS = 'observation.cameras={front: {width: 32, height: 24}, wrist: {width: 32, height: 24}}'
@@ -50,7 +50,9 @@ def assert_import_is_what_was_stored(run: Path, out: Path) -> int:
         return len(ours)
 
 
-@pytest.mark.parametrize('clock', ['lockstep', pytest.param('realtime', marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    'clock', ['lockstep', pytest.param('realtime', marks=[pytest.mark.long, pytest.mark.real_time])]
+)
 def test_an_imported_bag_is_what_learner_and_recorder_stored(tmp_path, clock):
     run = tmp_path / 'run'
     settings = [*BAG, CAMERAS, f'clock={clock}', 'safety.action_timeout_s=0.5', 'sac.updates_per_step=1']
@@ -168,6 +170,7 @@ def pad() -> Iterator[ScriptedPad]:
 
 
 @pytest.mark.long
+@pytest.mark.real_time
 def test_what_a_person_did_and_what_the_gate_held_come_back_too(tmp_path, pad):
     """A run that is stopped in the middle: bag and store end a few steps apart, and agree until then."""
     run = tmp_path / 'run'

@@ -41,17 +41,24 @@ def shared_memory_of(pids: list[int]) -> set[Path]:
 
 def queues_of(pid: int) -> dict[str, int]:
     """The files in shared memory in which Fast DDS queues what this process is to read, by their inodes."""
-    locks = [link for link in map(os.readlink, Path(f'/proc/{pid}/fd').iterdir()) if re.search(r'_port\d+_el$', link)]
-    return {queue: os.stat(queue).st_ino for queue in (lock.removesuffix('_el') for lock in locks)}
+    queues = {}
+    for opened in Path(f'/proc/{pid}/fd').iterdir():
+        try:
+            link = os.readlink(opened)
+        except FileNotFoundError:
+            continue
+        if re.search(r'_port\d+_el$', link):
+            queues[link] = os.stat(link.removesuffix('_el')).st_ino
+    return queues
 
 
 def test_training_stores_every_executed_step_and_says_so(tmp_path):
     run = tmp_path / 'run'
-    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*SMALL))
+    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*SMALL, 'eval.episodes=2'))
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 0, errors
     summary = json.loads((run / 'summary.json').read_text())
-    assert summary['dropped_steps'] == 0
+    assert summary['dropped_steps'] == 0 and summary['eval_episodes'] == 2
     assert summary['transitions_stored'] == summary['env_steps'] == executed(run)
     assert summary['updates'] == (summary['env_steps'] - 20 + 1) * 4
     episodes = read_json_lines(run / 'episodes.jsonl')
@@ -167,7 +174,7 @@ def test_a_node_that_stands_still_for_seconds_keeps_its_queue_and_the_graph_goes
             victim = bringup.process(name).pid
             before = queues_of(victim)
             os.kill(victim, signal.SIGSTOP)
-            time.sleep(3.0)
+            time.sleep(5.0)
             os.kill(victim, signal.SIGCONT)
             steps = executed(tmp_path)
             wait_for(lambda steps=steps: executed(tmp_path) > steps + 20)
@@ -195,8 +202,8 @@ def test_a_killed_learner_stops_nothing_loses_at_most_one_step_and_its_run_goes_
         assert bringup.check() is False
         assert bringup.learner_lost
         wait_for(told.exists)
-        said = 'learner_node was killed by SIGKILL; the arm goes on with the last weights\n'
-        assert (bringup.check(), capfd.readouterr().err) == (False, said), 'once'
+        said = 'learner_node was killed by SIGKILL; the arm goes on with the last weights; stop, then: hybrid-rl train'
+        assert bringup.check() is False and capfd.readouterr().err.count(said) == 1, 'once'
     with ReplayStore.open(tmp_path / 'replay', read_only=True) as store:
         stored = set(store.stamps(np.arange(store.sequence)).tolist())
         held = store.transitions

@@ -91,6 +91,7 @@ def test_two_tasks_in_turn_make_each_other_possible(tmp_path, clock, routine):
         segments = [store.states(store.episode_rows(episode.episode)) for episode in store.episodes()]
     task, way = names.index('practice.back'), [names.index('task.way.x'), names.index('task.way.y')]
     assert all(np.ptp(states[:, task]) == 0 for states in segments)
+    assert {states[0, task] for states in segments} == {0.0, 1.0}
     if clock == 'realtime':
         # A machine that stands still takes steps away, and with them an episode, or makes two segments of one.
         return
@@ -114,7 +115,7 @@ def test_a_routine_may_turn_the_joints_whatever_the_actions_of_the_policy_are(tm
         f'observation.state={json.dumps(state)}',
         reset(**routine),
     ]
-    settings += ['sim.reset=none', 'train.env_steps=60', 'episode.time_limit_steps=20', 'eval.episodes=0']
+    settings += ['sim.reset=none', 'train.env_steps=60', 'episode.time_limit_steps=20']
     process = hybrid_rl('train', '--config', REACH, '--run', str(out), *overrides(*SMALL, *settings))
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 0, errors

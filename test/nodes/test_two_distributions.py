@@ -58,7 +58,11 @@ PATIENT = [
 
 
 @pytest.mark.parametrize(
-    ('clock', 'elsewhere'), [('lockstep', ['sim_node']), ('realtime', ['safety_node', 'observation_node'])]
+    ('clock', 'elsewhere'),
+    [
+        ('lockstep', ['sim_node']),
+        pytest.param('realtime', ['safety_node', 'observation_node'], marks=pytest.mark.real_time),
+    ],
 )
 def test_every_step_is_stored(tmp_path, clock, elsewhere):
     config = prepare(tmp_path, *SMALL, f'clock={clock}', 'train.env_steps=50', *PATIENT)
