@@ -78,7 +78,7 @@ def test_an_imported_bag_is_what_learner_and_recorder_stored(tmp_path, clock):
 @pytest.mark.long
 def test_a_resumed_run_records_on_and_both_bags_make_one_store(tmp_path):
     run = tmp_path / 'run'
-    settings = overrides(*BAG, 'eval.episodes=0', 'train.env_steps=40')
+    settings = overrides(*BAG, 'train.env_steps=40')
     process = hybrid_rl('train', '--config', REACH, '--run', str(run), *settings)
     assert process.wait(timeout=120) == 0
     process = hybrid_rl('train', '--resume', '--run', str(run), *overrides('train.env_steps=80'))
@@ -110,7 +110,7 @@ def test_a_recorder_that_is_killed_costs_neither_the_run_nor_what_it_had_written
 def test_what_the_queue_has_no_room_for_is_counted_and_the_run_loses_nothing(tmp_path):
     """A queue that is smaller than one picture, as behind a disk that stands still."""
     run = tmp_path / 'run'
-    settings = overrides(*BAG, CAMERAS, 'bag.queue_mb=0.002', 'eval.episodes=0', 'bag.topics=[/nobody, graph/ready]')
+    settings = overrides(*BAG, CAMERAS, 'bag.queue_mb=0.002', 'bag.topics=[/nobody, graph/ready]')
     settings += overrides('observation.topic_timeout_s=1.0')
     process = hybrid_rl('train', '--config', LIFT, '--run', str(run), *settings)
     _, errors = process.communicate(timeout=150)

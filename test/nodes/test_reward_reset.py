@@ -295,7 +295,7 @@ def test_every_few_episodes_come_some_without_exploring(tmp_path):
     """The learner hardly learns here, so that the weights at the end are those that acted all along."""
     run = tmp_path / 'run'
     still = 'sac.learning_rate=1e-12'
-    turns = ('eval.every_episodes=3', 'eval.each=2', 'eval.episodes=0', 'train.env_steps=120')
+    turns = ('eval.every_episodes=3', 'eval.each=2', 'train.env_steps=120')
     settings = overrides(*SMALL, *turns, still, 'episode.time_limit_steps=10')
     process = hybrid_rl('train', '--config', REACH, '--run', str(run), *settings)
     _, errors = process.communicate(timeout=150)
