@@ -329,22 +329,25 @@ def result_of(run: Path, seed: int) -> dict[str, Any]:
         (episode['outcome'] == 'succeeded') == episode['true_success'] for episode in whole if 'true_success' in episode
     ]
     agreed = {'judged_right': round(sum(judged) / len(judged), 4), 'judged': len(judged)} if judged else {}
-    practised = by_task(episodes)
-    alone = {
+    return {
+        'seed': seed,
+        **{key: summary[key] for key in kept},
+        **agreed,
+        **(by_itself(run, practised) if (practised := by_task(episodes)) else {}),
+        'cores': len(os.sched_getaffinity(0)),
+        'curve': curve,
+    }
+
+
+def by_itself(run: Path, practised: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Of a run that changed tasks instead of being reset, by its episodes of each."""
+    return {
         'success_by_task': {name: round(success_rate(own, LAST) or 0.0, 3) for name, own in practised.items()},
         'episodes_by_task': {name: len(own) for name, own in practised.items()},
         'calls_for_a_person': sum(
             event['cause'].startswith('needs a person') for event in read_json_lines(run / 'events.jsonl')
         ),
         'simulated_hours': round(simulated_hours(run), 2),
-    }
-    return {
-        'seed': seed,
-        **{key: summary[key] for key in kept},
-        **agreed,
-        **(alone if practised else {}),
-        'cores': len(os.sched_getaffinity(0)),
-        'curve': curve,
     }
 
 
