@@ -25,6 +25,7 @@ from hybrid_rl_ros.person_caller import PersonCaller
 from hybrid_rl_ros.process_environment import node_environment
 from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.run_folder import read_json
+from hybrid_rl_ros.shared_memory import free_abandoned
 from hybrid_rl_ros.teleop_config import load_teleop
 
 POLL_S = 0.1
@@ -196,6 +197,7 @@ class Bringup:
         """Start every node, and wait for the simulation before the others."""
         (self._run / 'logs').mkdir(exist_ok=True)
         forget_status(self._run, self._nodes)
+        free_abandoned()
         for node in self._nodes:
             self._start(node)
             if node.name in SIMULATIONS:

@@ -16,6 +16,7 @@ from hybrid_rl_ros.doctor_robot import camera_check, file_checks, live_checks
 from hybrid_rl_ros.doctor_simulation import simulation_checks
 from hybrid_rl_ros.process_environment import LOCALHOST_ONLY, discovery_setting, node_environment, profile_variables
 from hybrid_rl_ros.robot_config import load_robot
+from hybrid_rl_ros.shared_memory import abandoned, size_of
 
 PROBE_WITHIN_S = 90.0
 SEGMENT_BYTES = 32 * 2**20
@@ -107,6 +108,8 @@ def _profile(facts: dict[str, Any], profile: str) -> Check:
 def _shared_memory() -> Check:
     total = shutil.disk_usage('/dev/shm').total
     text = f'/dev/shm has {total / 2**20:.0f} MiB'
+    if left := sum(map(size_of, abandoned())):
+        text += f', {left / 2**20:.0f} of them left by killed processes until the next run begins'
     if total >= SHARED_MEMORY_BYTES:
         return ok('shared memory', text)
     return warn('shared memory', f'{text}, each node may want 32', 'in a container: docker run --shm-size=1g')

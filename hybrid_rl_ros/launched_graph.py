@@ -34,6 +34,7 @@ from hybrid_rl_ros.bringup import (
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.display import Rates, progress, progress_line
 from hybrid_rl_ros.errors import USER_ERROR_EXIT
+from hybrid_rl_ros.shared_memory import free_abandoned
 
 PROGRESS_EVERY_S = 5.0
 RESPAWN_AFTER_S = 2.0
@@ -88,6 +89,7 @@ class LaunchedGraph:
     def actions(self) -> Actions:
         """What brings the graph up."""
         forget_status(self._run, self._nodes)
+        free_abandoned()
         first, rest = self._nodes[:1], self._nodes[1:]
         if not (first and first[0].name in SIMULATIONS and rest):
             return [*map(self._start, self._nodes), self._tell()]
