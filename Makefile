@@ -13,7 +13,7 @@ SUDO := $(shell test "$$(id -u)" = 0 || echo 'sudo -n')
 GRAPHS := test/ros test/nodes test/faults test/launch test/test_doctor.py
 # A command that took too long on a starved machine is tried again, and told; and what failed in a test marked real_time
 # while the machine itself stood still (test/machine_stalls.py).
-TRIED_AGAIN := --reruns 2 --only-rerun 'TimeoutExpired|MachineStallError' -rR
+TRIED_AGAIN := --reruns 4 --reruns-delay 5 --only-rerun 'TimeoutExpired|MachineStallError' -rR
 
 .PHONY: setup setup-kilted demo test test-long test-kilted lint
 setup: .venv/ready

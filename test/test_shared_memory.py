@@ -11,13 +11,13 @@ import pytest
 from hybrid_rl_ros.shared_memory import abandoned, free_abandoned
 
 SIZE = 8192
-OLD = time.time() - 60.0
 
 
-def segment_in(folder, name, made_at=OLD):
+def segment_in(folder, name, age_s=60.0):
     segment, lock = folder / name, folder / f'{name}_el'
     segment.write_bytes(bytes(range(256)) * (SIZE // 256))
     lock.touch()
+    made_at = time.time() - age_s
     os.utime(lock, (made_at, made_at))
     return segment
 
@@ -40,17 +40,17 @@ def test_a_segment_whose_owner_lives_stays(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'name, made_at',
+    'name, age_s',
     [
-        ('fastrtps_0123456789abcdef', time.time() + 60.0),
-        ('fastrtps_port7411', OLD),
-        ('sem.fastrtps_0123456789abcdef', OLD),
-        ('fastrtps_0123456789abcdef_copy', OLD),
+        ('fastrtps_0123456789abcdef', 0.0),
+        ('fastrtps_port7411', 60.0),
+        ('sem.fastrtps_0123456789abcdef', 60.0),
+        ('fastrtps_0123456789abcdef_copy', 60.0),
     ],
     ids=['being made', 'a port', 'a semaphore', 'not of Fast DDS'],
 )
-def test_what_is_new_or_no_segment_stays(tmp_path, name, made_at):
-    segment = segment_in(tmp_path, name, made_at)
+def test_what_is_new_or_no_segment_stays(tmp_path, name, age_s):
+    segment = segment_in(tmp_path, name, age_s)
     assert free_abandoned(tmp_path) == 0
     assert segment.exists()
 
