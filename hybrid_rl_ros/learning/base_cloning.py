@@ -30,6 +30,7 @@ Validated = Callable[[int, dict[str, float]], None]
 Measure = Callable[[BaseNetwork], dict[str, float]]
 
 MOST_VALIDATED = 1024
+SPREAD_STATES, SPREAD_NOISES = 16, 8
 BETAS = (0.95, 0.999)
 LARGEST_GRADIENT = 1.0
 
@@ -119,11 +120,26 @@ class BaseCloning:
         draws = self.network.draw(len(rows), np.random.default_rng(self._seed))
         return float(self._loss(self.averaged, self._data.batch(rows, None), draws))
 
+    @torch.no_grad()
+    def action_spread(self) -> float:
+        """The standard deviation of what the averaged weights make of different noise where there are demonstrations.
+
+        In halves of the actions' ranges, its mean over actions and states. It is what steering has to choose from.
+        """
+        rows = self._data.training
+        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), SPREAD_STATES)).astype(int)]
+        batch = self._data.batch(np.repeat(rows, SPREAD_NOISES), None)
+        rng = np.random.default_rng(self._seed)
+        noise = torch.from_numpy(rng.standard_normal((len(batch.state), self.averaged.noise_width), dtype=np.float32))
+        inputs = self.averaged.inputs(batch.state, batch.views)
+        chunks = self.averaged.decode(inputs, noise.to(inputs.device))
+        return float(chunks.reshape(len(rows), SPREAD_NOISES, -1).std(1).mean())
+
     def report(self, validated: Validated | None, measure: Measure | None) -> None:
         if validated is None or not self._processes.first:
             return
         loss = self.validation_loss()
-        values = {} if loss is None else {'validation_loss': loss}
+        values = ({} if loss is None else {'validation_loss': loss}) | {'action_spread': self.action_spread()}
         if measure is not None:
             values |= measure(copy.deepcopy(self.averaged).to('cpu').eval())
         validated(self.update, values)

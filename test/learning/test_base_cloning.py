@@ -40,12 +40,12 @@ def silent(update: int, updates: int, loss: float) -> None:
     pass
 
 
-def fill(folder: Path, specs=SPECS, episodes: int = 20, image: np.ndarray | None = None) -> Path:
-    """Each episode goes to one side, 1.2 or -1.2, all the way; its second action counts the steps."""
+def fill(folder: Path, specs=SPECS, episodes: int = 20, sides: tuple[float, float] = (-1.2, 1.2)) -> Path:
+    """Each episode goes to one of `sides` all the way, in turns; its second action counts the steps."""
     rng = np.random.default_rng(0)
     with ReplayStore.create(folder, specs, episodes * STEPS) as store:
         for episode in range(episodes):
-            side = 1.2 if episode % 2 else -1.2
+            side = sides[episode % 2]
             for step in range(STEPS):
                 state = np.full(len(specs.observation.state), step / 10 - 1, np.float32)
                 images = {
@@ -234,6 +234,15 @@ def test_a_checkpoint_of_another_configuration_is_refused_in_one_line(demos, tmp
     clone_base(demos, make_config(checkpoint_every=3), 'cpu', silent, checkpoint=path)
     with pytest.raises(UserError, match='another configuration or other demonstrations; remove'):
         clone_base(demos, make_config(checkpoint_every=3, batch=8), 'cpu', silent, checkpoint=path)
+
+
+@pytest.mark.parametrize('sides, spread', [((-1.2, 1.2), 0.3), ((1.2, 1.2), 0.0)], ids=['two ways', 'one way'])
+def test_the_spread_says_how_far_apart_the_ways_are_that_noise_can_choose_from(tmp_path, sides, spread):
+    """Two ways, .6 to either side in halves of the range, deviate by .6 in one of the two actions."""
+    config, reports = make_config(updates=400, validate_every=400, batch=64), {}
+    with ReplayStore.open(fill(tmp_path / 'demos', sides=sides), read_only=True) as demos:
+        clone_base(demos, config, 'cpu', silent, validated=lambda update, values: reports.update({update: values}))
+    assert reports[400]['action_spread'] == pytest.approx(spread, abs=0.05)
 
 
 def test_the_validation_loss_is_of_held_out_episodes_and_falls(demos):

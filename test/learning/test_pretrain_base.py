@@ -36,6 +36,12 @@ def test_a_run_that_acts_by_a_base_policy_gets_one(tmp_path, agent):
     assert not (path.parent / module.CHECKPOINT).exists()
 
 
+def test_a_base_that_leaves_nothing_to_steer_is_told_of(tmp_path, caplog):
+    demos = fill(tmp_path / 'demos', episodes=4, sides=(1.2, 1.2))
+    pretrain(make_config('dsrl', updates=300), SPECS, demos, tmp_path)
+    assert 'the base makes nearly the same of every noise (action spread 0.' in caplog.text
+
+
 def test_a_killed_pretraining_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
     demos = fill(tmp_path / 'demos', episodes=4)
     config = make_config(checkpoint_every=2)
