@@ -94,8 +94,8 @@ LIFT_VARIANTS = (
     Variant('frozen_random', ('encoder.pretraining=none',)),
     Variant('frozen_dynamo', ('encoder.pretraining=dynamo',)),
 )
-# Handicapped by few demonstrations, or there is nothing to steer. `frozen` is the base on the very starts that the
-# steered ones learn from.
+# Handicapped by few demonstrations, but not by demonstrations that are all alike, or there is nothing to steer. `frozen`
+# is the base on the very starts that the steered ones learn from.
 STEERED = (
     ('base', PLAIN),
     ('base', Variant('zero_noise', ('base.noise=zero',))),
@@ -129,6 +129,7 @@ def steering(task: str, demos: int, episodes: int) -> Benchmark:
         title=f'{task} from state, {demos} demonstrations, {episodes} episodes',
         settings=(*EVALUATED, f'train.episodes={episodes}', 'train.env_steps=1000000'),
         demos=demos,
+        demo_noise='0.3',
         rows=STEERED,
         files=task,
     )
@@ -221,8 +222,8 @@ _ALL = (
         files='push',
     ),
     steering('push', demos=4, episodes=200),
-    steering('lift', demos=5, episodes=200),
-    steering('peg_insert', demos=5, episodes=400),
+    steering('lift', demos=10, episodes=200),
+    steering('peg_insert', demos=3, episodes=400),
 )
 BENCHMARKS = {benchmark.name: benchmark for benchmark in _ALL}
 
