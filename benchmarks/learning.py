@@ -221,8 +221,8 @@ _ALL = (
         rows=(('sac', Variant('reset_free')),),
         files='push',
     ),
-    steering('push', demos=4, episodes=200),
-    steering('lift', demos=10, episodes=200),
+    steering('push', demos=6, episodes=200),
+    steering('lift', demos=6, episodes=200),
     steering('peg_insert', demos=3, episodes=400),
 )
 BENCHMARKS = {benchmark.name: benchmark for benchmark in _ALL}
