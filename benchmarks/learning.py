@@ -304,7 +304,8 @@ def hybrid_rl(*arguments: str) -> None:
 
 
 def result_of(run: Path, seed: int) -> dict[str, Any]:
-    """One entry of "seeds": the summary's figures and the training curve of the trailing success rate."""
+    """One entry of "seeds": the summary's figures, the training curve of the trailing success rate, and that of each
+    LAST episodes in turn."""
     summary = json.loads((run / 'summary.json').read_text())
     kept = (
         'env_steps',
@@ -325,6 +326,7 @@ def result_of(run: Path, seed: int) -> dict[str, Any]:
         [episode['env_steps'], round(sum(successes[max(0, i + 1 - WINDOW) : i + 1]) / min(i + 1, WINDOW), 3)]
         for i, episode in enumerate(episodes)
     ]
+    windows = [round(sum(successes[i : i + LAST]) / LAST, 2) for i in range(0, len(successes) - LAST + 1, LAST)]
     # Where the simulation was not the judge: how many training episodes ended as it would have judged them.
     judged = [
         (episode['outcome'] == 'succeeded') == episode['true_success'] for episode in whole if 'true_success' in episode
@@ -336,6 +338,7 @@ def result_of(run: Path, seed: int) -> dict[str, Any]:
         **agreed,
         **(by_itself(run, practised) if (practised := by_task(episodes)) else {}),
         'cores': len(os.sched_getaffinity(0)),
+        'windows': windows,
         'curve': curve,
     }
 
