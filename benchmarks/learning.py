@@ -94,8 +94,8 @@ LIFT_VARIANTS = (
     Variant('frozen_random', ('encoder.pretraining=none',)),
     Variant('frozen_dynamo', ('encoder.pretraining=dynamo',)),
 )
-# Handicapped by few demonstrations, but not by demonstrations that are all alike, or there is nothing to steer. `frozen`
-# is the base on the very starts that the steered ones learn from.
+# Handicapped by few demonstrations, but not by ones that are all alike, or there is nothing to steer. `frozen` is the
+# base on the very starts that the steered ones learn from.
 STEERED = (
     ('base', PLAIN),
     ('base', Variant('zero_noise', ('base.noise=zero',))),
