@@ -126,7 +126,7 @@ def steering(task: str, demos: int, episodes: int) -> Benchmark:
         name=f'{task}_steering',
         task=task,
         config=f'sim_{task}_state.yaml',
-        title=f'{task} from state, {demos} demonstrations, {episodes} episodes',
+        title=f'{task} from state, {demos} demonstrations with noise 0.3, {episodes} episodes',
         settings=(*EVALUATED, f'train.episodes={episodes}', 'train.env_steps=1000000'),
         demos=demos,
         demo_noise='0.3',
@@ -222,7 +222,7 @@ _ALL = (
         files='push',
     ),
     steering('push', demos=6, episodes=200),
-    steering('lift', demos=6, episodes=200),
+    steering('lift', demos=7, episodes=200),
     steering('peg_insert', demos=3, episodes=400),
 )
 BENCHMARKS = {benchmark.name: benchmark for benchmark in _ALL}
