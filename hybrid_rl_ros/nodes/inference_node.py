@@ -26,6 +26,9 @@ from hybrid_rl_ros.ros.observation_subscriber import ObservationSubscriber
 from hybrid_rl_ros.ros.qos import LATCHED, STEP
 from hybrid_rl_ros.sim.experts import make_expert, told_of_task
 
+# Of safety_node: nothing but an action of the policy is missing.
+WAITS_FOR_POLICY = ('hold: no action', 'hold: no action yet')
+
 
 class InferenceNode(GraphNode):
     """Subscribes: observation/*, policy/weights (latched), episode, safety/state. Publishes: action/policy,
@@ -186,13 +189,15 @@ class InferenceNode(GraphNode):
     def _on_safety_state(self, message: DiagnosticArray) -> None:
         mode = message.status[0].message
         self._start.arm_acts = mode.startswith(('policy', 'teleop'))
-        if not mode.startswith('policy') and not self.lockstep:
+        # Where the arm only waits for the policy it stays, and what is being planned for it holds.
+        if not mode.startswith('policy') and mode not in WAITS_FOR_POLICY and not self.lockstep:
             self._forget()
 
     def _forget(self) -> None:
         """What was planned, and what was seen before: the arm has been elsewhere, or will be."""
         self._planner.forget()
         self._stretch += 1
+        self._last_action_s = None
         if self._history:
             self._history.clear()
 

@@ -48,6 +48,14 @@ def test_beyond_the_last_action_there_is_none_and_each_question_is_an_underrun(e
     assert (executor.dropped, executor.underruns) == (1, 2)
 
 
+def test_before_the_first_chunk_there_is_no_underrun(executor):
+    assert due(executor, 100) is None
+    executor.offer(chunk(1), stamp=100)
+    executor.clear()
+    assert due(executor, 110) is None
+    assert executor.underruns == 0
+
+
 def test_a_chunk_that_comes_when_all_its_time_has_passed_is_dropped_whole(executor):
     executor.offer(chunk(1, 2), stamp=100)
     assert due(executor, 150) is None

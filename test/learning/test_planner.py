@@ -76,6 +76,22 @@ def test_ahead_the_next_plan_is_made_while_the_last_one_plays_and_entered_where_
     assert (planner.chunks.underruns, planner.chunks.dropped) == (0, 0)
 
 
+def test_ahead_nobody_waits_for_the_first_plan_and_what_has_passed_when_it_is_there_is_skipped():
+    planner, policy = Planner(S // 100, steps=4, ahead=True), Policy(6)
+    policy.may.clear()
+
+    def slot(number: int) -> float | None:
+        now = number * S // 100
+        action, _ = planner.action(policy, now, lambda: now)
+        return None if action is None else float(action[0])
+
+    assert [slot(0), slot(1), slot(2)] == [None, None, None]
+    policy.may.set()
+    until(lambda: slot(3) == 1.3)
+    # Who waits for a first action has not run out of them.
+    assert (policy.made, planner.chunks.underruns, planner.chunks.dropped) == (1, 0, 0)
+
+
 def test_where_two_plans_overlap_the_new_one_takes_over_by_and_by():
     planner, policy = Planner(S, steps=4, ahead=True, blend=1), Policy(6)
     assert [step(planner, policy, second) for second in (0, 1)] == [1.0, 1.1]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import UInt8MultiArray, UInt32
@@ -37,6 +38,7 @@ class Surroundings:
             for stream in ('task', 'state', *(f'image/{image.camera}' for image in specs.observation.images))
         }
         self._weights = self._node.create_publisher(UInt8MultiArray, 'policy/weights', LATCHED)
+        self._safety = self._node.create_publisher(DiagnosticArray, 'safety/state', LATCHED)
         self._node.create_subscription(JointState, 'action/policy', self._on_action, STEP)
         self._node.create_subscription(UInt32, 'policy/version', lambda m: self.versions.append(m.data), STEP)
 
@@ -53,8 +55,13 @@ class Surroundings:
             assert time.monotonic() < deadline, 'the condition did not come true in time'
             self._executor.spin_once(timeout_sec=0.02)
 
+    def spin(self, for_s: float) -> None:
+        until = time.monotonic() + for_s
+        while (left := until - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+
     def wait_for_matches(self) -> None:
-        publishers = [*self._publishers.values(), self._weights]
+        publishers = [*self._publishers.values(), self._weights, self._safety]
         self.wait(lambda: all(publisher.get_subscription_count() for publisher in publishers))
         self.wait(lambda: self._node.count_publishers('action/policy') > 0)
         self.wait(lambda: bool(self._node.count_publishers('policy/version')))
@@ -72,6 +79,9 @@ class Surroundings:
         self._publishers['state'].publish(write_named_vector(state, stamp))
         self._publishers['task'].publish(write_named_vector({'resets': resets}, stamp))
         return Observation(np.array(list(state.values()), np.float32), images)
+
+    def say_safety(self, message: str) -> None:
+        self._safety.publish(DiagnosticArray(status=[DiagnosticStatus(message=message)]))
 
     def action_for(self, stamp: int) -> np.ndarray:
         self.wait(lambda: any(at == stamp for at, _ in self.actions))

@@ -181,6 +181,30 @@ def test_a_chunk_is_played_step_by_step_with_its_noise_told_once_and_left_when_a
             np.testing.assert_allclose(action, planned[step - begins], atol=1e-5)
 
 
+@pytest.mark.real_time
+def test_what_is_planned_outlives_a_hold_for_want_of_an_action_but_no_other(tmp_path):
+    """Otherwise a policy that plans for longer than the arm waits is held, plans anew, and is held again."""
+    settings = ['agent=base', 'base.chunk=200', 'base.executed=100', 'base.hidden=[16]']
+    with inference_node(tmp_path, 'clock=realtime', *settings) as (graph, _):
+        policy = Policy.build(graph.specs, shape_of_agent(load_config(CONFIG, [*SMALL, *settings])), 'base')
+        assert graph.publish_weights(policy.to_bytes(1)) == 1
+        # Of the future, and so in time on the slowest machine.
+        stamps = iter(range(graph.now() + MINUTE, graph.now() + 2 * MINUTE, NS_PER_S))
+
+        def planned_anew() -> bool:
+            stamp = next(stamps)
+            graph.observe(stamp)
+            graph.spin(0.3)
+            return stamp in graph.noises
+
+        assert any(planned_anew() for _ in range(20))
+        for message in ('policy', 'hold: no action', 'hold: no action yet'):
+            graph.say_safety(message)
+            assert not any(planned_anew() for _ in range(3)), message
+        graph.say_safety('hold: no episode')
+        assert any(planned_anew() for _ in range(10))
+
+
 def test_a_relative_policy_looks_from_where_the_episode_began(tmp_path):
     state = 'observation.state=[ee.x, ee.y, ee.z, ee.yaw, task.offset.x, task.offset.y, task.offset.z]'
     with inference_node(tmp_path, 'clock=lockstep', 'sac.relative_frame=true', state) as (graph, _):

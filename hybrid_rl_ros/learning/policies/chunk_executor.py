@@ -44,7 +44,7 @@ class ChunkExecutor:
         return self._chunk[(now - self._stamp) // self.period] if self._chunk is not None and self.holds(now) else None
 
     def action(self, now: int) -> np.ndarray | None:
-        """(A,) the action whose slot contains `now`, or None if there is none."""
+        """(A,) the action whose slot contains `now`, or None: an underrun, unless no chunk has come yet."""
         if self._chunk is not None:
             slot = (now - self._stamp) // self.period
             passed = min(max(slot, 0), len(self._chunk))
@@ -53,7 +53,7 @@ class ChunkExecutor:
             if 0 <= slot < len(self._chunk):
                 self._next = slot + 1
                 return self._chunk[slot]
-        self.underruns += 1
+            self.underruns += 1
         return None
 
     def clear(self) -> None:

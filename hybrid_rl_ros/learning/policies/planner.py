@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -16,13 +16,16 @@ from hybrid_rl_ros.learning.policies.network import Plan
 
 # Plans whose time the next one is begun by.
 REMEMBERED = 20
+# Of a period: an episode's first plan is waited for so long, that a quick one's first action is not a period late.
+WAITED = 0.25
 
 
 class Planner:
     """Asked at every observation. `steps` of each plan are to be done before the next.
 
     In turn, a plan is made when the last one's steps are done, and everything waits for it. With `ahead` it is made in
-    a thread of its own, so much earlier as plans take; what it holds for the time that has passed by then is skipped:
+    a thread of its own, so much earlier as plans take (an episode's first at once, and until it is there no action is
+    due); what it holds for the time that has passed by then is skipped:
 
         observations   |   |   |   |   |   |   |   |
         plan 1         a0  a1  a2  a3
@@ -71,19 +74,22 @@ class Planner:
 
     def _plan_ahead(self, plan: Callable[[], Plan], stamp: int, now: Callable[[], int]) -> None:
         assert self._thread is not None
-        if self._pending is not None and self._pending[1].done():
-            (seen, future), self._pending = self._pending, None
-            self._take(future.result(), seen, now())
-        if self._stamp is None:
-            # Nobody acts yet: there is nothing to gain by not waiting.
-            self._take(self._made(plan), stamp, 0)
-        lead = (1 + math.ceil(max(self._took_s) * 1e9 / self._period)) * self._period
-        if (
-            self._pending is None
-            and self._stamp is not None
-            and now() >= self._stamp + self._steps * self._period - lead
-        ):
+        self._take_pending(now)
+        if self._pending is None and (self._stamp is None or now() >= self._next_due(self._stamp)):
             self._pending = stamp, self._thread.submit(self._made, plan)
+            if self._stamp is None:
+                wait([self._pending[1]], timeout=WAITED * self._period * 1e-9)
+                self._take_pending(now)
+
+    def _take_pending(self, now: Callable[[], int]) -> None:
+        if self._pending is not None and self._pending[1].done():
+            (stamp, future), self._pending = self._pending, None
+            self._take(future.result(), stamp, now())
+
+    def _next_due(self, stamp: int) -> int:
+        """When to begin the plan after that of `stamp`."""
+        lead = (1 + math.ceil(max(self._took_s) * 1e9 / self._period)) * self._period
+        return stamp + self._steps * self._period - lead
 
     def _made(self, plan: Callable[[], Plan]) -> Plan:
         with self.lock:
