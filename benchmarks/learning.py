@@ -222,7 +222,7 @@ _ALL = (
         files='push',
     ),
     steering('push', demos=6, episodes=200),
-    steering('lift', demos=6, episodes=200),
+    steering('lift', demos=4, episodes=200),
     steering('peg_insert', demos=3, episodes=400),
 )
 BENCHMARKS = {benchmark.name: benchmark for benchmark in _ALL}

@@ -224,6 +224,9 @@ class Lift(Task):
         yaw = math.atan2(cube.xmat[3], cube.xmat[0])
         return {**_point('cube', cube.xpos), 'cube.yaw': yaw}
 
+    def measures(self, state: NamedVector) -> NamedVector:
+        return _point('offset', _xyz(state, 'cube') - _xyz(state, 'ee'))
+
     def succeeded(self, state: NamedVector) -> bool:
         """The cube's lower side is high enough, and the cube is between the fingers."""
         height = state['cube.z'] - LIFT_CUBE_M / 2.0
