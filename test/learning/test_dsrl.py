@@ -187,10 +187,16 @@ def test_another_agent_with_the_saved_state_goes_on_with_the_same_numbers():
     assert first.policy().weights_sha256() == second.policy().weights_sha256()
 
 
-def test_a_steered_policy_comes_back_from_its_file_and_acts_the_same():
-    policy = make_agent().policy()
+@pytest.mark.parametrize('cameras', [(), ('front', 'wrist')], ids=['state', 'two cameras'])
+def test_a_steered_policy_comes_back_from_its_file_and_acts_the_same(cameras):
+    specs, rng = make_specs(STATES, ACTIONS, cameras), np.random.default_rng(1)
+    agent = DsrlAgent(specs, make_config(), 'cpu')
+    batch = make_batch(16, STATES, ACTIONS * CHUNK, cameras=cameras)
+    agent.update(batch, 2)
+    policy = agent.policy()
     again = Policy.from_bytes(policy.to_bytes(3))
-    observation = Observation(np.array([0.1, 0.2], np.float32))
+    images = {camera: rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for camera in cameras}
+    observation = Observation(np.array([0.1, 0.2], np.float32), images)
     np.testing.assert_array_equal(policy.plan(observation).actions, again.plan(observation).actions)
     assert (again.kind, again.version) == ('dsrl', 3)
     assert shape_of_agent(make_config()).model_dump(mode='json') == policy.head['shape']

@@ -10,6 +10,7 @@ from torch import Tensor
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.config_file import Section
 from hybrid_rl_ros.data.specs import Specs
+from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble, GaussianActor, Trunk
 from hybrid_rl_ros.learning.policies.base_network import BaseNetwork, BaseShape, base_shape_of
 from hybrid_rl_ros.learning.policies.foreign_base import ForeignBase, ForeignShape, foreign_shape_of
@@ -57,7 +58,6 @@ class SteeredNetwork(Network):
         self.shape = shape
         self.base = _base(specs, shape.base).requires_grad_(False)
         self.needs_eager = self.base.needs_eager
-        self.encoders = self.base.encoders
         self.observations, self.chunk, self.acts = self.base.observations, self.base.chunk, self.base.acts
         self.noise_width = self.acts if shape.noise == 'tiled' else self.base.noise_width
         trunk = Trunk(shape.hidden, ACTIVATION)
@@ -67,6 +67,11 @@ class SteeredNetwork(Network):
         self.critics = CriticEnsemble(shape.critics, self.base.input_width, judged, trunk)
         self._drawn = shape.gate_actor_samples if shape.gate else 1
         self.noise_shape = (self._drawn + (shape.gate_normal_samples if shape.gate else 0), self.noise_width)
+
+    @property
+    def encoders(self) -> Encoders:  # type: ignore[override]
+        """The base's; registered once, as in a file every weight has one name."""
+        return self.base.encoders
 
     def inputs(self, state: Tensor, views: dict[str, Tensor]) -> Tensor:
         return self.base.inputs(state, views)
