@@ -12,6 +12,7 @@ from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.returns import returns_to_go
 from hybrid_rl_ros.learning.agents.base import Metrics
 from hybrid_rl_ros.learning.agents.cal_ql import CalQlAgent, OfflineBatch
+from hybrid_rl_ros.learning.health import Health
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.pretrained import begin_as
 from hybrid_rl_ros.learning.sampler import Source, drawn_from, to_batch
@@ -49,7 +50,8 @@ def learn_offline(
 ) -> CalQlAgent:
     """Calibrated Q-learning on everything in `stores`, on the encoders of the `cloned` policy.
 
-    `progress(update, updates, loss)` is called every few updates with the critics' TD error.
+    `progress(update, updates, loss)` is called every few updates with the critics' TD error. Raises UserError where
+    learning keeps going wrong.
     """
     rng = np.random.default_rng(config.seed)
     offline = config.offline
@@ -59,10 +61,12 @@ def learn_offline(
     if agent.lacks_ranges:
         agent.standardise(drawn_from(sources[0], config.seed, device))
     sampler = OfflineSampler(sources, agent.sampling.discount)
-    done = 0
-    while done < offline.updates:
-        updates = min(CHUNK, offline.updates - done)
+    health = Health(agent, config)
+    health.begin()
+    while agent.updates < offline.updates:
+        updates = min(CHUNK, offline.updates - agent.updates)
         metrics: Metrics = agent.update(sampler.sample(updates * offline.batch, rng, device), updates)
-        done += updates
-        progress(done, offline.updates, metrics['critic_loss'])
+        # What went wrong is undone, and made again from other batches.
+        if health.sound(metrics, thorough=agent.updates == offline.updates):
+            progress(agent.updates, offline.updates, metrics['critic_loss'])
     return agent

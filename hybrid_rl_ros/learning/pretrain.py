@@ -62,8 +62,14 @@ def _open(folder: Path, specs: Specs) -> ReplayStore:
     return store
 
 
+def _batch_keys(config: Config) -> list[str]:
+    dynamo = ['dynamo.batch'] if config.encoder.pretraining == 'dynamo' else []
+    offline = ['offline.batch'] if config.offline.method == 'cal_ql' and not config.has_base else []
+    return ['base.batch' if config.has_base else 'bc.batch', *dynamo, *offline]
+
+
 def main() -> int:
-    return run_pretraining('Behaviour cloning of demonstrations into a run folder', pretrain)
+    return run_pretraining('Behaviour cloning of demonstrations into a run folder', pretrain, _batch_keys)
 
 
 if __name__ == '__main__':

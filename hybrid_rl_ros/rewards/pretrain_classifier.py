@@ -112,7 +112,9 @@ def _said(counts: dict[str, int]) -> str:
 
 
 def main() -> int:
-    return run_pretraining('A success classifier into a run folder', pretrain_classifier)
+    return run_pretraining(
+        'A success classifier into a run folder', pretrain_classifier, lambda _: ['classifier.batch']
+    )
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Observation
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.acting import WarmUp
+from hybrid_rl_ros.learning.agents.cal_ql import CalQlAgent
 from hybrid_rl_ros.learning.agents.sac import SacAgent
 from hybrid_rl_ros.learning.offline import OfflineSampler
 from hybrid_rl_ros.learning.policies.policy import Policy
@@ -128,6 +130,29 @@ def test_stores_are_drawn_from_as_often_as_they_are_large_each_row_with_its_own_
     assert (batch.reward[:400] < 0).any() and (batch.reward[:400] > 0).any()
     for store in stores:
         store.close()
+
+
+@pytest.mark.parametrize('wrong, ends_well', [({2}, True), (set(range(100)), False)], ids=['once', 'always'])
+def test_offline_updates_that_go_wrong_are_undone_and_made_again_or_end_with_one_line(
+    tmp_path, monkeypatch, wrong, ends_well
+):
+    update, calls = CalQlAgent.update, itertools.count()
+
+    def sometimes_wrong(agent, batch, updates):
+        if next(calls) in wrong:
+            batch.reward[0] = float('nan')
+        return update(agent, batch, updates)
+
+    monkeypatch.setattr(CalQlAgent, 'update', sometimes_wrong)
+    config, demos = make_config(method='cal_ql', updates=40), make_store(tmp_path / 'demos', 30)
+    if ends_well:
+        policy = Policy.load(pretrain(config, SPECS, demos, tmp_path / 'run'))
+        assert all(value.isfinite().all() for value in policy.network.state_dict().values())
+        # The third ten had gone wrong: what was kept was the beginning, and all forty came after it.
+        assert next(calls) == 3 + 4
+    else:
+        with pytest.raises(UserError, match='learning went wrong 6 times in a row, last because critic_loss is nan'):
+            pretrain(config, SPECS, demos, tmp_path / 'run')
 
 
 def test_an_agent_of_another_size_is_refused_with_one_line(wsrl):

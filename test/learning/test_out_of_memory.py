@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
-from test_update_loop import run_to
+from test_update_loop import SPECS, run_to
 
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.learning import pretrain
 from hybrid_rl_ros.learning.agents.sac import SacAgent
 from hybrid_rl_ros.learning.out_of_memory import batch_that_fits, is_out_of_memory
 
@@ -50,3 +53,17 @@ def test_another_error_is_none_of_memory():
     with pytest.raises(RuntimeError, match='cannot be multiplied'):
         batch_that_fits(fails, 8)
     assert not is_out_of_memory(KeyError('out of memory'))
+
+
+@pytest.mark.parametrize('error', ERRORS, ids=['gpu', 'cpu', 'host'])
+def test_pretraining_that_does_not_fit_names_what_to_lower(tmp_path, monkeypatch, capsys, error):
+    def too_large(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pretrain, 'pretrain', too_large)
+    monkeypatch.setattr(sys, 'argv', ['pretrain', '--run', str(tmp_path)])
+    (tmp_path / 'specs.json').write_text(SPECS.model_dump_json())
+    (tmp_path / 'config.yaml').write_text('{bc: {batch: 99}, offline: {method: cal_ql, batch: 64}}')
+    assert pretrain.main() == 2
+    lower = 'lower bc.batch=99 or offline.batch=64, or make the encoder or the cameras smaller'
+    assert capsys.readouterr().err == f'error: out of memory while pretraining; {lower}\n'

@@ -96,6 +96,7 @@ class CalQlAgent(SacAgent):
         loss = error.square().mean() + self.offline.alpha / self.offline.value_scale**2 * gap
         metrics = {'critic_loss': error.square().mean(), 'conservative_gap': gap, 'raised': raised, 'q': q_data.mean()}
         metrics |= {'target': target.mean(), 'td_error': error.abs().mean()}
+        metrics |= {'largest_target': target.abs().max(), 'largest_reward': batch.reward.abs().max()}
         return loss, {name: value.detach() for name, value in metrics.items()}
 
     def conservative_gap(
