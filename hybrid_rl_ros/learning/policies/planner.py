@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from statistics import median
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from hybrid_rl_ros.learning.policies.network import Plan
 
 # Plans whose time the next one is begun by.
 REMEMBERED = 20
-# Of a period: an episode's first plan is waited for so long, that a quick one's first action is not a period late.
+# Of a period: a plan that is wanted now is waited for so long, that a quick one's first action is not a period late.
 WAITED = 0.25
 
 
@@ -24,8 +25,9 @@ class Planner:
     """Asked at every observation. `steps` of each plan are to be done before the next.
 
     In turn, a plan is made when the last one's steps are done, and everything waits for it. With `ahead` it is made in
-    a thread of its own, so much earlier as plans take (an episode's first at once, and until it is there no action is
-    due); what it holds for the time that has passed by then is skipped:
+    a thread of its own. Quick ones, of less than WAITED periods, are still made in turn. Others are begun so much
+    earlier as plans take (an episode's first at once, and until it is there no action is due); what they hold for the
+    time that has passed by then is skipped:
 
         observations   |   |   |   |   |   |   |   |
         plan 1         a0  a1  a2  a3
@@ -34,13 +36,23 @@ class Planner:
     Times are ns of one clock. `inference_ms` is what the newest plan took, None once it was taken.
     """
 
-    def __init__(self, period: int, steps: int, ahead: bool = False, blend: int = 0) -> None:
-        """`blend`: over so many actions a new plan takes over from the one before, where they overlap."""
+    def __init__(
+        self,
+        period: int,
+        steps: int,
+        ahead: bool = False,
+        blend: int = 0,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`blend`: over so many actions a plan made ahead takes over from the one before, where they overlap.
+
+        `clock_s`: what plans are timed by.
+        """
         self.chunks = ChunkExecutor(period)
         self.lock = threading.Lock()
         """Held while a plan is made: whoever changes what plans are made by takes it."""
         self.inference_ms: float | None = None
-        self._period, self._steps, self._blend = period, steps, blend
+        self._period, self._steps, self._blend, self._clock_s = period, steps, blend, clock_s
         self._thread = ThreadPoolExecutor(1, 'planner') if ahead else None
         self._pending: tuple[int, Future[Plan]] | None = None
         self._took_s: deque[float] = deque(maxlen=REMEMBERED)
@@ -75,9 +87,12 @@ class Planner:
     def _plan_ahead(self, plan: Callable[[], Plan], stamp: int, now: Callable[[], int]) -> None:
         assert self._thread is not None
         self._take_pending(now)
-        if self._pending is None and (self._stamp is None or now() >= self._next_due(self._stamp)):
+        lead = self._lead()
+        if self._pending is None and (
+            self._stamp is None or now() >= self._stamp + (self._steps - lead) * self._period
+        ):
             self._pending = stamp, self._thread.submit(self._made, plan)
-            if self._stamp is None:
+            if self._stamp is None or not lead:
                 wait([self._pending[1]], timeout=WAITED * self._period * 1e-9)
                 self._take_pending(now)
 
@@ -86,16 +101,20 @@ class Planner:
             (stamp, future), self._pending = self._pending, None
             self._take(future.result(), stamp, now())
 
-    def _next_due(self, stamp: int) -> int:
-        """When to begin the plan after that of `stamp`."""
-        lead = (1 + math.ceil(max(self._took_s) * 1e9 / self._period)) * self._period
-        return stamp + self._steps * self._period - lead
+    def _lead(self) -> int:
+        """How many periods before it is wanted a plan is begun; 0 for quick ones, which see what is there then.
+
+        One of them that takes long for once is a period late; begun ahead, all of them would act on what has passed.
+        """
+        if not self._took_s or median(self._took_s) * 1e9 <= WAITED * self._period:
+            return 0
+        return math.ceil(max(self._took_s) * 1e9 / self._period + WAITED)
 
     def _made(self, plan: Callable[[], Plan]) -> Plan:
         with self.lock:
-            began = time.monotonic()
+            began = self._clock_s()
             made = plan()
-            self._took_s.append(time.monotonic() - began)
+            self._took_s.append(self._clock_s() - began)
             self.inference_ms = self._took_s[-1] * 1e3
             return made
 
@@ -103,8 +122,7 @@ class Planner:
         actions = plan.actions if self._thread is not None else plan.actions[: self._steps]
         if now:
             skipped = max(0, (now - stamp) // self._period)
-            actions = self._blended(actions, skipped, now)
-            self.chunks.offer(actions, stamp, skipped)
+            self.chunks.offer(self._blended(actions, skipped, now) if skipped else actions, stamp, skipped)
         else:
             self.chunks.offer(actions, stamp)
         self._stamp, self._untold = stamp, plan.noise
