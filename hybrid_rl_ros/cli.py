@@ -131,7 +131,7 @@ def _eval(options: argparse.Namespace) -> int:
 
 
 def _record(options: argparse.Namespace) -> int:
-    from hybrid_rl_ros.runs import record
+    from hybrid_rl_ros.recording import record
 
     if options.teleop is None and options.expert is None:
         raise UserError('record: name who acts: a person with --teleop DEVICE, or a scripted expert with --expert TASK')

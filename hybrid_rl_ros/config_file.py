@@ -81,6 +81,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
+def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """By dotted keys, the two values of each that is not the same in both; None where there is none."""
+    first, second = _flattened(one), _flattened(other)
+    keys = sorted(first.keys() | second.keys())
+    return {key: (first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)}
+
+
+def _flattened(data: dict[str, Any], within: str = '') -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat |= _flattened(value, f'{within}{key}.') if isinstance(value, dict) else {within + key: value}
+    return flat
+
+
 def validate(model: type[Any], data: dict[str, Any], where: str) -> Any:
     """`data` as a `model`. Raises UserError with one line for the first mistake, beginning with `where`."""
     try:

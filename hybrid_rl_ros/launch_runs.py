@@ -22,16 +22,14 @@ from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.launched_graph import Actions, LaunchedGraph
 from hybrid_rl_ros.process_environment import node_environment, profile_variables
+from hybrid_rl_ros.recording import begin_recording, finish_recording, take_recording
 from hybrid_rl_ros.runs import (
     begin_evaluation,
-    begin_recording,
     begin_training,
     done_without_steps,
     finish_evaluation,
-    finish_recording,
     needs_pretraining,
     pretraining_command,
-    take_recording,
     write_summary,
 )
 

@@ -15,8 +15,15 @@ import numpy as np
 from hybrid_rl_ros.charts import bar_chart, line_chart
 from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.data.replay_store import EpisodeSummary, ReplayStore
-from hybrid_rl_ros.errors import UserError
-from hybrid_rl_ros.run_folder import by_task, evaluations, exploring, read_json, read_json_lines, success_rate
+from hybrid_rl_ros.run_folder import (
+    by_task,
+    evaluations,
+    exploring,
+    read_json,
+    read_json_lines,
+    require_run,
+    success_rate,
+)
 
 WINDOW = 20
 MOST_ROWS = 50
@@ -32,8 +39,7 @@ svg { width: 100%; max-width: 44rem; } figure { display: inline-block; margin: 0
 
 def write_report(run: Path) -> Path:
     """Write run/report.html and return its path. Raises UserError if `run` holds no run."""
-    if not (run / 'config.yaml').exists():
-        raise UserError(f'{run}: no run here (no config.yaml)')
+    require_run(run)
     config = load_config(run / 'config.yaml')
     episodes = read_json_lines(run / 'episodes.jsonl')
     sections = [

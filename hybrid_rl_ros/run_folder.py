@@ -7,6 +7,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, TextIO
 
+from hybrid_rl_ros.errors import UserError
+
+
+def require_run(run: Path) -> None:
+    """Raises UserError for a folder that is not a run's."""
+    if not (run / 'config.yaml').exists():
+        raise UserError(f'{run}: no run here (no config.yaml)')
+    if (run / 'rows.bin').exists():
+        raise UserError(f'{run}: holds demonstrations, not a run')
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in `path`, or {} if there is none yet."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_rl_ros.bringup import (
-    RunFailedError,
     nodes_of_run,
     prepare_run,
     require_teleop_fits,
@@ -20,7 +20,7 @@ from hybrid_rl_ros.bringup import (
     run_graph,
 )
 from hybrid_rl_ros.config import Config, load_config
-from hybrid_rl_ros.config_file import share_folder
+from hybrid_rl_ros.config_file import differences, read_yaml, share_folder
 from hybrid_rl_ros.data.merging import merge_stores
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs, require_same_specs
@@ -28,10 +28,13 @@ from hybrid_rl_ros.display import display
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.process_environment import node_environment
 from hybrid_rl_ros.rewards.presence import require_sources
-from hybrid_rl_ros.run_folder import by_task, exploring, read_json, read_json_lines, success_rate
+from hybrid_rl_ros.run_folder import by_task, exploring, read_json, read_json_lines, require_run, success_rate
 
 WINDOW = 20
 TASK_WINDOW = 50
+# Of a configuration, what is in the weights; and of `base` what is not.
+LEARNED = {'agent', 'agent_settings', 'demos', 'encoder', 'bc', 'dynamo', 'offline', 'sac', 'base', 'dsrl'}
+ACTS_OF_BASE = ('noise', 'executed', 'blend')
 PRETRAINING = {
     'policy': 'hybrid_rl_ros.learning.pretrain',
     'classifier': 'hybrid_rl_ros.rewards.pretrain_classifier',
@@ -88,103 +91,23 @@ def finish_evaluation(config: Config, run: Path, folder: Path, best: bool) -> No
 
 def begin_evaluation(run: Path, overrides: list[str], best: bool = False) -> tuple[Config, Path]:
     """The configuration of an evaluation of `run`, and its folder, ready for the nodes. Raises UserError."""
-    if not (run / 'config.yaml').exists():
-        raise UserError(f'{run}: no run here (no config.yaml)')
+    require_run(run)
     config = load_config(run / 'config.yaml', overrides)
+    _refuse_to_change_what_was_learned(load_config(run / 'config.yaml'), config)
     require_sources(config)
     return config, _prepare_evaluation(config, resolve_specs(config), run, best)
 
 
-def record(
-    config_path: Path,
-    overrides: list[str],
-    episodes: int,
-    out: Path,
-    expert: str | None = None,
-    noise: float = 0.0,
-    keep: str = 'success',
-    label: bool = False,
-) -> None:
-    """Keep `episodes` episodes of the scripted expert, or of a person, in the store `out`.
-
-    `keep`: `success` for successful ones alone, `all` for every one that ended by itself. `label`: success ends no
-    episode and is rewarded wherever it is seen, which is what a success classifier learns from; all are kept.
-    Without an expert config.teleop.device says how the person steers. Stopped early, what was kept by then is in `out`.
-    Raises UserError.
-    """
-    config, work = begin_recording(config_path, overrides, out, expert)
-    keep = 'all' if label else keep
-    nodes = nodes_of_run(config, 'record', episodes=episodes, expert=expert, expert_noise=noise, keep=keep, label=label)
-    try:
-        with display(work, config, 'record') as show:
-            run_graph(config, work, 'record', nodes, show)
-    except (UserError, RunFailedError):
-        # The message names a log, which stays.
-        take_recording(work, out, keep)
-        raise
-    except KeyboardInterrupt:
-        take_recording(work, out, keep)
-        _remove_tree(work)
-        raise
-    finish_recording(work, out, keep)
-    if label and out.exists():
-        with ReplayStore.open(out, read_only=True) as store:
-            successes = int((store.records(store.rows())['reward'] > 0.0).sum())
-            sys.stdout.write(f'{successes} steps with success, {store.steps - successes} without\n')
-
-
-def finish_recording(work: Path, out: Path, keep: str) -> None:
-    """The recording in `work` becomes `out`, and nothing else of it stays."""
-    take_recording(work, out, keep)
-    _remove_tree(work)
-
-
-def begin_recording(config_path: Path, overrides: list[str], out: Path, expert: str | None) -> tuple[Config, Path]:
-    """A recording's configuration, checked, and the folder to record in. Raises UserError."""
-    config = load_config(config_path, overrides)
-    require_sources(config)
-    if expert is None:
-        require_teleop_fits(config, resolve_specs(config))
-    elif config.sim is None:
-        raise UserError(f'--expert {expert}: the scripted experts know a simulation only, and sim is null')
-    elif expert != config.task:
-        raise UserError(f'--expert {expert}: the task of {config_path} is {config.task!r}, whose expert has that name')
-    if (out / 'specs.json').exists():
-        raise UserError(f'{out}: already holds a replay store; name another folder, or remove it')
-    specs = resolve_specs(config)
-    work = out.with_name(f'{out.name}.recording')
-    if (work / 'replay').exists():
-        mend = f'hybrid-rl data curate {work}/replay --keep success --out {out}'
-        raise UserError(f'{work}: a recording that was cut off; take what it holds with {mend}, then remove it')
-    prepare_run(work, config, specs)
-    return config, work
-
-
-def take_recording(work: Path, out: Path, keep: str) -> None:
-    """Make the store of the episodes recorded in `work` the folder `out`; nothing, if there are none."""
-    kept = _keep_whole_episodes(work / 'replay', keep)
-    if kept:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(work / 'replay', out)
-        for name in ('episodes.jsonl', 'events.jsonl', 'config.yaml', 'bag', 'disputed'):
-            if (work / name).exists():
-                os.replace(work / name, out / name)
-        with ReplayStore.open(out, read_only=True) as store:
-            sys.stdout.write(f'{kept} episodes, {store.transitions} transitions in {out}\n')
-    elif (work / 'replay').exists():
-        sys.stdout.write('no episode was kept\n')
-        _remove_tree(work / 'replay')
-
-
-def _keep_whole_episodes(folder: Path, keep: str) -> int:
-    """Drop what a killed recorder left behind the last episode that ended; how many there are."""
-    if not (folder / 'specs.json').exists():
-        return 0
-    with ReplayStore.open(folder) as store:
-        whole = [episode for episode in store.episodes() if episode.terminal or (keep == 'all' and episode.truncated)]
-        last = whole[-1] if whole else None
-        store.truncate(last.first_sequence + last.steps if last else 0)
-        return len(whole)
+def _refuse_to_change_what_was_learned(learned: Config, config: Config) -> None:
+    """Of an evaluation: it would be as without, or of a policy that nobody learned. Raises UserError."""
+    before, after = (c.model_dump(mode='json', include=LEARNED) for c in (learned, config))
+    acts = [f'base.{key}' for key in ACTS_OF_BASE if key != 'noise' or learned.agent == 'base']
+    for key, (was, wanted) in differences(before, after).items():
+        if key not in acts:
+            raise UserError(
+                f'eval: {key} is {was} in what was learned, and cannot be {wanted} in an evaluation of it; '
+                'train another run with that'
+            )
 
 
 def pretrain_only(
@@ -195,6 +118,7 @@ def pretrain_only(
     `what`: `policy`, or `classifier` for one of success. `refit`: a run in whose course a person disagreed with the
     classifier; it learns from these frames too, and `run` has all of them in learned_from. Raises UserError.
     """
+    _refuse_other_run(run)
     together = run / 'learned_from'
     config = load_config(config_path, [*overrides, f'demos={together if refit else demos}'])
     specs = resolve_specs(config)
@@ -204,7 +128,7 @@ def pretrain_only(
         if not (refit / 'disputed' / 'specs.json').exists():
             raise UserError(f'--refit {refit}: in no episode of it did a person disagree (there is no disputed/)')
         if together.exists():
-            _remove_tree(together)
+            shutil.rmtree(together)
         merge_stores([demos, refit / 'disputed'], specs, together)
     _check_demos(config, specs)
     prepare_run(run, config, specs)
@@ -213,8 +137,9 @@ def pretrain_only(
 
 def _begin(config_path: Path | None, overrides: list[str], run: Path | None, resume: bool) -> tuple[Config, Path]:
     if resume:
-        if run is None or not (run / 'config.yaml').exists():
-            raise UserError(f'--resume: expected --run with the folder of an earlier run, got {run}')
+        if run is None:
+            raise UserError('--resume: expected --run with the folder of an earlier run')
+        require_run(run)
         return load_config(run / 'config.yaml', overrides), run
     if config_path is None:
         raise UserError('train: --config FILE is needed, or --resume with --run DIR')
@@ -305,7 +230,7 @@ def _prepare_evaluation(config: Config, specs: Specs, run: Path, best: bool = Fa
         mend = 'it is kept once 20 training episodes brought a success' if best else 'train first'
         raise UserError(f'{policy}: no policy to evaluate; {mend}')
     if folder.exists():
-        _remove_tree(folder)
+        shutil.rmtree(folder)
     prepare_run(folder, config, specs)
     (folder / 'policy.safetensors').write_bytes(policy.read_bytes())
     return folder
@@ -341,6 +266,7 @@ def write_summary(config: Config, run: Path, wall_s: float | None = None) -> Non
         'true_success_rate_eval': _true_success_rate(evaluated),
         'return_eval': _mean([episode['return'] for episode in evaluated]),
         'eval_episodes': len(evaluated),
+        'eval_overrides': _overridden(run / 'config.yaml', run / 'eval' / 'config.yaml'),
         # Of the successes; and of all, so that failing where it is difficult does not look quick.
         'mean_cycle_s': _mean([episode['steps'] * config.control_period_s for episode in successes]),
         'mean_episode_s': _mean([episode['steps'] * config.control_period_s for episode in evaluated]),
@@ -354,6 +280,13 @@ def write_summary(config: Config, run: Path, wall_s: float | None = None) -> Non
     }
     (run / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n')
     sys.stdout.write(json.dumps(summary, indent=1) + '\n')
+
+
+def _overridden(run: Path, evaluation: Path) -> list[str]:
+    """`key=value` of what an evaluation's configuration has otherwise than the run's."""
+    if not evaluation.exists():
+        return []
+    return [f'{key}={value}' for key, (_, value) in differences(read_yaml(run), read_yaml(evaluation)).items()]
 
 
 def _true_success_rate(episodes: list[dict[str, Any]]) -> float | None:
@@ -380,9 +313,3 @@ def _mean(values: list[float]) -> float | None:
 
 def _file_sha256(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
-
-
-def _remove_tree(folder: Path) -> None:
-    for path in sorted(folder.rglob('*'), reverse=True):
-        path.unlink() if not path.is_dir() else path.rmdir()
-    folder.rmdir()

@@ -27,7 +27,7 @@ from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.pretrain import pretrain
 from hybrid_rl_ros.learning.pretrained import begin_as, begin_pretrained
 from hybrid_rl_ros.learning.sampler import Source
-from hybrid_rl_ros.runs import _keep_whole_episodes
+from hybrid_rl_ros.recording import _keep_whole_episodes
 
 SETTINGS = {
     'sac': {'hidden': [16, 16], 'batch': 16, 'updates_per_step': 2, 'actor_init': 'bc', 'critic_warm_up_updates': 4},
