@@ -94,4 +94,7 @@ def test_a_summary_says_what_its_evaluation_had_otherwise(tmp_path):
     assert json.loads((run / 'summary.json').read_text())['eval_overrides'] == []
     make_run(run / 'eval', 'clock=realtime', 'control_rate_hz=20')
     write_summary(load_config(run / 'config.yaml'), run)
-    assert json.loads((run / 'summary.json').read_text())['eval_overrides'] == ['clock=realtime', 'control_rate_hz=20.0']
+    assert json.loads((run / 'summary.json').read_text())['eval_overrides'] == [
+        'clock=realtime',
+        'control_rate_hz=20.0',
+    ]
