@@ -241,7 +241,9 @@ class Config(Section):
 
     @property
     def cloning_updates(self) -> int:
-        return self.base.updates if self.agent == 'base' else self.bc.updates
+        if self.agent == 'base':
+            return 0 if self.base.file else self.base.updates
+        return self.bc.updates
 
     @property
     def evaluates_sampled(self) -> bool:

@@ -72,8 +72,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         data = parse_yaml(path.read_text())
     except FileNotFoundError:
         raise UserError(f'{path}: no such file') from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f'{path}: cannot be read: {error}') from None
+    except UnicodeDecodeError:
+        raise UserError(f'{path}: expected YAML, but this is no text') from None
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read: {error.strerror}') from None
     except yaml.YAMLError as error:
         raise UserError(f'{path}: not valid YAML: {" ".join(str(error).split())}') from None
     if not isinstance(data, dict):

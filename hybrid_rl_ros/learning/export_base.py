@@ -38,7 +38,10 @@ def export_base(policy: Path, out: Path, kind: str) -> Path:
     network, specs = load_base(policy)
     if network.observations > 1 or specs.observation.images:
         raise UserError(f'{policy}: only a base policy that sees one state, and no image, can be exported')
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'{out}: cannot be a folder: {error.strerror}') from None
     module = Exportable(network).eval()
     example = torch.zeros(2, len(specs.observation.state)), torch.zeros(2, network.chunk, network.acts)
     model = out / ('base.onnx' if kind == 'onnx' else 'base.pt2')

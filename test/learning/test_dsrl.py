@@ -10,11 +10,15 @@ from torch import Tensor, nn
 
 from hybrid_rl_ros.config import Config, RewardConfig
 from hybrid_rl_ros.data.specs import Observation
+from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.agents.dsrl import DsrlAgent
 from hybrid_rl_ros.learning.agents.value_scale import ValueScale
 from hybrid_rl_ros.learning.batch import Batch, NoiseBatch
+from hybrid_rl_ros.learning.policies.base_file import save_base
 from hybrid_rl_ros.learning.policies.kinds import shape_of_agent
 from hybrid_rl_ros.learning.policies.policy import Policy
+from hybrid_rl_ros.learning.policies.steered import steered_shape_of
+from hybrid_rl_ros.learning.pretrained import begin_pretrained
 
 STATES, ACTIONS, CHUNK = 2, 1, 2
 SPECS = make_specs(STATES, ACTIONS)
@@ -98,6 +102,32 @@ def test_what_is_distilled_is_the_value_of_the_decoded_action_where_no_such_acti
     values = agent.noise_critics(inputs[:25], noise)[0]
     assert values.detach().numpy() == pytest.approx(-((noise[:, 0].abs() - 1.0) ** 2).numpy(), abs=0.12)
     assert values.detach().numpy() == pytest.approx(values.flip(0).detach().numpy(), abs=0.12)
+
+
+@pytest.mark.parametrize(
+    ('other', 'complaint'),
+    [
+        ({'chunk': 3}, 'chunk 2, and its base was made with chunk 3'),
+        ({'method': 'ddpm'}, 'method flow, and its base was made with method ddpm'),
+        ({'hidden': [8]}, r'hidden \[16\], and its base was made with hidden \[8\]'),
+    ],
+)
+def test_a_base_of_another_shape_or_method_is_refused(tmp_path, other, complaint):
+    config = make_config(other)
+    base = Policy.build(SPECS, steered_shape_of(config).base, 'base')
+    save_base(base.network, SPECS, tmp_path / 'policy.safetensors')
+    agent = make_agent()
+    with pytest.raises(UserError, match=complaint) as error:
+        begin_pretrained(agent, make_config(), tmp_path)
+    assert '\n' not in str(error.value)
+
+
+def test_a_base_may_be_steered_with_other_steps_of_its_sampler(tmp_path):
+    base = Policy.build(SPECS, steered_shape_of(make_config()).base, 'base')
+    save_base(base.network, SPECS, tmp_path / 'policy.safetensors')
+    agent = make_agent({'steps': 5, 'executed': 1})
+    begin_pretrained(agent, make_config(), tmp_path)
+    assert all(torch.equal(value, base.network.state_dict()[n]) for n, value in agent.network.base.state_dict().items())
 
 
 @pytest.mark.parametrize('variant', ['na', 'sac'])

@@ -164,6 +164,25 @@ def test_what_does_not_fit_is_one_line_that_says_so(tmp_path, ours, changes, com
     assert '\n' not in str(error.value)
 
 
+def test_a_model_sees_one_state(tmp_path, exported):
+    config = make_config(exported)
+    two = config.model_copy(update={'base': config.base.model_copy(update={'observations': 2})})
+    with pytest.raises(UserError, match='sees one state, base.observations is 2; set it to 1'):
+        DsrlAgent(SPECS, two, 'cpu')
+
+
+def test_a_model_in_the_place_of_its_description_is_refused(tmp_path, exported):
+    with pytest.raises(UserError, match='expected YAML, but this is no text'):
+        steered_agent(exported.with_name(yaml.safe_load(exported.read_text())['model']))
+
+
+def test_what_is_exported_goes_into_a_folder(tmp_path, ours):
+    save_base(ours, SPECS, tmp_path / 'policy.safetensors')
+    (tmp_path / 'out').touch()
+    with pytest.raises(UserError, match='out: cannot be a folder: File exists'):
+        export_base(tmp_path / 'policy.safetensors', tmp_path / 'out', 'onnx')
+
+
 def test_a_model_that_is_no_model_is_refused(tmp_path):
     file = foreign(tmp_path, Deaf(), torch.zeros(1, 2))
     (tmp_path / 'model.pt2').write_bytes(b'nothing')

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
 from hybrid_rl_ros.config import Config
+from hybrid_rl_ros.config_file import differences
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.learning.agents.base import Metrics, Sampling
 from hybrid_rl_ros.learning.agents.saved import SavedAgent
@@ -32,6 +33,8 @@ from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble, Trunk, squashed
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.policies.steered import ACTIVATION, SteeredNetwork, steered_shape_of
+
+SET_AFTER_CLONING = ('executed', 'steps', 'refine', 'refine_share', 'refine_noise', 'normalisation')
 
 
 class DsrlAgent(SavedAgent):
@@ -82,7 +85,12 @@ class DsrlAgent(SavedAgent):
         """The base policy's own are used: see `use_base`."""
 
     def use_base(self, policy: Policy) -> None:
-        """Steer this one. Raises RuntimeError or LookupError for one of another shape."""
+        """Steer this one. Raises RuntimeError or LookupError for one that is not what the configuration says."""
+        wanted = self.network.shape.base.model_dump(mode='json')
+        for key, (was, said) in differences(policy.head['shape'], wanted).items():
+            # Weights of another method may have the same shapes.
+            if key not in SET_AFTER_CLONING:
+                raise LookupError(f'{key} {said}, and its base was made with {key} {was}')
         self.network.base.load_state_dict(policy.network.state_dict())
 
     def update(self, batch: Batch, updates: int) -> Metrics:

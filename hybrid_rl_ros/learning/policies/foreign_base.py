@@ -41,6 +41,8 @@ def foreign_shape_of(config: Config) -> ForeignShape:
     file, _ = read_foreign_base(path)
     if file.chunk != config.base.chunk:
         raise UserError(f'{path}: makes chunks of {file.chunk}, base.chunk is {config.base.chunk}; set it to that')
+    if config.base.observations > 1:
+        raise UserError(f'{path}: sees one state, base.observations is {config.base.observations}; set it to 1')
     if config.agent == 'dsrl' and config.dsrl.bound > file.noise_range:
         raise UserError(
             f'dsrl.bound ({config.dsrl.bound:g}) is beyond the noise that {path} was trained with '
