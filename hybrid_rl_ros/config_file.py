@@ -116,7 +116,23 @@ def _first_complaint(model: type[BaseModel], error: ValidationError) -> str:
     rule = first['msg'].removeprefix('Value error, ')
     if first['type'] == 'missing':
         return f'{key}: required and not given'
+    if first['type'] == 'value_error' and isinstance(first['input'], dict):
+        # Of a whole section, and says itself which values do not go together.
+        return f'{key}: {rule}' if key else rule
+    if first['type'] == 'string_pattern_mismatch' and (described := _description(model, first['loc'])):
+        rule = f'expected {described}'
     return f'{key}: {rule}, got {first["input"]!r}' if key else rule
+
+
+def _description(model: Any, location: tuple[int | str, ...]) -> str | None:
+    """Of the field at `location`, if it is one of a section in a section."""
+    field = None
+    for name in location:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)) or name not in model.model_fields:
+            return None
+        field = model.model_fields[str(name)]
+        model = field.annotation
+    return field.description if field else None
 
 
 def _valid_keys(

@@ -182,3 +182,16 @@ def test_weights_are_looked_for_here_and_beside_the_configuration(tmp_path, monk
     # A run's own configuration is read where the file may no longer be.
     path.write_text('encoder: {kind: resnet18, weights: /gone/resnet18.safetensors}')
     assert load_config(path).encoder.weights == '/gone/resnet18.safetensors'
+
+
+@pytest.mark.parametrize(
+    ('data', 'complaint'),
+    [
+        ({'agent': 'dslr'}, "agent: expected sac, bc, base, dsrl, or module:Class of your own, got 'dslr'"),
+        ({'base': {'chunk': 4, 'executed': 9}}, 'base: executed (9) is more than a chunk has: chunk (4)'),
+    ],
+)
+def test_a_complaint_says_what_was_expected_and_no_more(data, complaint):
+    with pytest.raises(UserError) as error:
+        validate(Config, data, 'my.yaml')
+    assert str(error.value) == f'my.yaml: {complaint}'
