@@ -140,13 +140,24 @@ def _begin(config_path: Path | None, overrides: list[str], run: Path | None, res
         if run is None:
             raise UserError('--resume: expected --run with the folder of an earlier run')
         require_run(run)
-        return load_config(run / 'config.yaml', overrides), run
+        config = load_config(run / 'config.yaml', overrides)
+        _refuse_settings_that_come_too_late(load_config(run / 'config.yaml'), config, run)
+        return config, run
     if config_path is None:
         raise UserError('train: --config FILE is needed, or --resume with --run DIR')
     config = load_config(config_path, overrides)
     run = run or Path('runs') / f'{config.task}-{config.agent}-seed{config.seed}'
     _refuse_other_run(run)
     return config, run
+
+
+def _refuse_settings_that_come_too_late(before: Config, config: Config, run: Path) -> None:
+    changed = [key for key in differences(before.model_dump(), config.model_dump()) if not key.startswith('eval.')]
+    if changed and _finished(config, run):
+        raise UserError(
+            f'{run}: has come to its end, and {changed[0]} would change nothing any more; to go on, raise '
+            'train.env_steps too, or whichever of train.episodes and train.hours it ended by'
+        )
 
 
 def _refuse_other_run(run: Path) -> None:

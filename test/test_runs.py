@@ -13,7 +13,7 @@ from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.recording import begin_recording
 from hybrid_rl_ros.report import write_report
-from hybrid_rl_ros.runs import begin_evaluation, pretrain_only, train, write_summary
+from hybrid_rl_ros.runs import begin_evaluation, begin_training, pretrain_only, train, write_summary
 
 CONFIG = Path(__file__).parents[1] / 'config' / 'sim_reach_state.yaml'
 
@@ -64,6 +64,18 @@ def test_what_a_run_began_with_is_not_learned_anew_under_it(tmp_path, demonstrat
     with pytest.raises(UserError, match='run: already holds a run; go on with --resume'):
         pretrain_only(CONFIG, ['agent=base'], demonstrations, run)
     assert (run / 'config.yaml').read_bytes() == before
+
+
+def test_a_run_that_has_ended_takes_no_other_settings_unless_it_is_to_go_on(tmp_path):
+    run = make_run(tmp_path / 'run', 'train.env_steps=50')
+    (run / 'status').mkdir()
+    (run / 'status' / 'learner_node.json').write_text('{"env_steps": 50}')
+    before = (run / 'config.yaml').read_bytes()
+    with pytest.raises(UserError, match='has come to its end, and sac.batch would change nothing any more') as error:
+        begin_training(None, ['sac.batch=64'], run, resume=True)
+    assert '\n' not in str(error.value) and (run / 'config.yaml').read_bytes() == before
+    for overrides in ([], ['eval.episodes=3'], ['sac.batch=64', 'train.env_steps=60']):
+        begin_training(None, overrides, run, resume=True)
 
 
 @pytest.mark.parametrize(
