@@ -94,6 +94,16 @@ LIFT_VARIANTS = (
     Variant('frozen_random', ('encoder.pretraining=none',)),
     Variant('frozen_dynamo', ('encoder.pretraining=dynamo',)),
 )
+# What ten demonstrations taught of the table is all that the learner sees of it.
+PUSH_FROZEN = Variant(
+    'frozen',
+    (
+        'encoder={kind: keypoints, features: 12, random_shift_px: 6, cached_shifts: 4}',
+        'sac.updates_per_step=4',
+        'sac.critic_updates_per_actor_update=2',
+        'sac.input_scale=demonstrations',
+    ),
+)
 # Handicapped by few demonstrations, but not by ones that are all alike, or there is nothing to steer. `frozen` is the
 # base on the very starts that the steered ones learn from.
 STEERED = (
@@ -157,6 +167,7 @@ _ALL = (
         agents=('sac', 'bc'),
         settings=EVALUATED,
         demos=10,
+        variants=(PLAIN, PUSH_FROZEN),
     ),
     Benchmark(
         name='peg_insert',
