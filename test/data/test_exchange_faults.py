@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,6 +55,15 @@ def nobody():
     finally:
         if root:
             os.seteuid(0)
+
+
+def open_to_all(folder: Path) -> None:
+    """With what it lies in, as far as that is pytest's own."""
+    for above in folder.parents:
+        if above == Path(tempfile.gettempdir()) or above.stat().st_uid != os.geteuid():
+            break
+        above.chmod(0o755)
+    folder.chmod(0o777)
 
 
 def noisy_store(folder: Path) -> ReplayStore:
@@ -116,9 +126,7 @@ def test_a_source_that_may_not_be_read_is_named(store, tmp_path, format_name):
     export_dataset(store.folder, foreign, format_name, ignore_progress)
     hidden = foreign / 'meta/info.json' if foreign.is_dir() else foreign
     hidden.chmod(0)
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)
-    tmp_path.chmod(0o777)
+    open_to_all(tmp_path)
     with nobody(), pytest.raises(UserError) as error:
         import_dataset(foreign, tmp_path / 'out', format_name, None, Mapping(), ignore_progress)
     assert str(error.value) == f'{hidden}: cannot be read: Permission denied'
@@ -129,9 +137,7 @@ def test_a_target_that_may_not_be_written_is_named(store, tmp_path):
     foreign, closed = tmp_path / 'foreign', tmp_path / 'closed'
     export_dataset(store.folder, foreign, 'robomimic', ignore_progress)
     foreign.chmod(0o644)
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)
-    tmp_path.chmod(0o777)
+    open_to_all(tmp_path)
     closed.mkdir(mode=0o555)
     with nobody(), pytest.raises(UserError, match='Permission denied'):
         import_dataset(foreign, closed / 'out', 'robomimic', None, Mapping(), ignore_progress)

@@ -75,11 +75,12 @@ def test_training_stores_every_executed_step_and_says_so(tmp_path):
     more = json.loads((run / 'summary.json').read_text())
     assert more['env_steps'] >= 120
     assert more['transitions_stored'] == more['env_steps']
-    # It has had its time; and no 20 episodes of it brought a success.
+    # By these it has had its time; and no 20 episodes of it brought a success.
     late = overrides('train.env_steps=100000', 'train.hours=0.0001', 'eval.episodes=0')
     process = hybrid_rl('train', '--resume', '--run', str(run), *late)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
+    assert process.returncode == 2
+    assert 'has come to its end, and train.env_steps would change nothing any more' in errors
     assert json.loads((run / 'summary.json').read_text())['env_steps'] == more['env_steps']
     process = hybrid_rl('eval', '--run', str(run), '--best', '--episodes', '1')
     _, errors = process.communicate(timeout=60)
