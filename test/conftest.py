@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from machine_stalls import StallWatch, tell_apart
+from nodes_of_failures import show_nodes
 
 from hybrid_rl_ros.process_environment import discovery_setting, node_environment, profile_variables
 
@@ -67,6 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     tell_apart(item, call)
+    show_nodes(item, call)
 
 
 @pytest.fixture(autouse=True)

@@ -162,6 +162,7 @@ def test_an_estop_in_the_middle_of_a_reset_holds_and_after_clearing_it_the_reset
 
     try:
         wait_for(lambda: counted('safety_node', 'executed_reset') > 10)
+        wait_for(lambda: counted('reward_reset_node', 'resetting') > 0)
         assert counted('reward_reset_node', 'resetting') == 1
         assert call('safety_node/estop').success
         wait_for(lambda: node_status(work, 'safety_node').get('mode') == 'estop')
