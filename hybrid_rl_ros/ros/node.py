@@ -83,7 +83,7 @@ class GraphNode(LifecycleNode):
         self.exit_code: int | None = None
         self.failure: Exception | None = None
         self.configured = self.active = self.ready = False
-        self._awaited: dict[Publisher, int] = {}
+        self._awaited: dict[Publisher, set[str]] = {}
         self._ready_publisher = self.create_publisher(String, 'graph/ready', LATCHED_MANY)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', STEP)
         self.every(STATUS_PERIOD_S, self.status.write)
@@ -199,9 +199,9 @@ class GraphNode(LifecycleNode):
     def publisher(self, message: type, topic: str, qos: Any) -> Publisher:
         """A publisher that counts towards readiness, and is silent while the node is not active."""
         publisher = self.create_lifecycle_publisher(message, topic, qos, event_callbacks=SILENT_PUBLISHER)
-        awaited = [consumer for consumer in self.consumers.get(topic, ()) if consumer in self.peers]
+        awaited = {consumer for consumer in self.consumers.get(topic, ()) if consumer in self.peers}
         if awaited:
-            self._awaited[publisher] = len(awaited)
+            self._awaited[publisher] = awaited
         return publisher
 
     def create_publisher(self, message: type, topic: str, qos: Any, **options: Any) -> Publisher:
@@ -239,12 +239,19 @@ class GraphNode(LifecycleNode):
             self._readiness.cancel()
 
     def _check_ready(self) -> None:
-        if any(p.get_subscription_count() < count for p, count in self._awaited.items()):
+        if any(not awaited <= self._subscribers(publisher) for publisher, awaited in self._awaited.items()):
             return
         self.ready = True
         self.status.values['ready'] = True
         self.status.write()
         self._ready_publisher.publish(String(data=self.get_name()))
+
+    def _subscribers(self, publisher: Publisher) -> set[str]:
+        """Nodes of this graph that hear it, by name: in a count, who only listens would stand for who is awaited."""
+        if not publisher.get_subscription_count():
+            return set()
+        heard_by = self.get_subscriptions_info_by_topic(publisher.topic_name)
+        return {info.node_name for info in heard_by if info.node_namespace == self.get_namespace()}
 
     def _publish_diagnostics(self) -> None:
         message = DiagnosticArray(status=[self.status.diagnostics(self.robot.name)])

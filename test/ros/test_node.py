@@ -1,4 +1,4 @@
-"""How a node's process ends."""
+"""Whom a node waits for, and how its process ends."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from graph_runs import prepare
+from std_msgs.msg import String
+
+from hybrid_rl_ros.bringup import node_status
 
 COMMAND = """
 import os, subprocess, sys
@@ -42,3 +46,37 @@ def test_a_node_that_is_stuck_with_pythons_lock_ends_with_its_command():
     while cmdline.exists() and cmdline.read_text():
         assert time.monotonic() < ended_by
         time.sleep(0.1)
+
+
+SPEAKER = """
+from std_msgs.msg import String
+from hybrid_rl_ros.ros.node import GraphNode, node_main
+from hybrid_rl_ros.ros.qos import STEP
+
+class Speaker(GraphNode):
+    consumers = {'said': ('theirs', 'of_another_run')}
+
+    def set_up(self):
+        self.said = self.publisher(String, 'said', STEP)
+
+node_main(lambda: Speaker('speaker'))
+"""
+
+
+def test_who_only_listens_does_not_stand_for_who_is_awaited(nodes, tmp_path):
+    """A bag's recorder, or `ros2 topic echo`: the first step would be missed by whom it is for."""
+    prepare(tmp_path)
+    parameters = ['--ros-args', '-p', f'run_dir:={tmp_path}', '-p', 'peers:=[theirs]']
+    speaker = subprocess.Popen([sys.executable, '-c', SPEAKER, *parameters])
+    try:
+        nodes.ours.create_subscription(String, 'said', print, 10)
+        nodes.spin_until(lambda: nodes.ours.count_publishers('said') == 1)
+        nodes.spin_until(lambda: 'active_after_s' in node_status(tmp_path, 'speaker'))
+        until_s = time.monotonic() + 1.0
+        nodes.spin_until(lambda: time.monotonic() > until_s)
+        assert 'ready' not in node_status(tmp_path, 'speaker')
+        nodes.theirs.create_subscription(String, 'said', print, 10)
+        nodes.spin_until(lambda: 'ready' in node_status(tmp_path, 'speaker'))
+    finally:
+        speaker.kill()
+        speaker.wait()
