@@ -89,8 +89,7 @@ LIFT_VARIANTS = (
     PLAIN,
     Variant('no_demos', ('demos=null',)),
     *(Variant(preset, (f'sac={{preset: {preset}}}',)) for preset in ('serl', 'hil_serl', 'rlpd')),
-    Variant('small_encoder', ('encoder.kind=small',)),
-    Variant('end_to_end', ('encoder.mode=end_to_end',)),
+    Variant('end_to_end', ('encoder={kind: small, mode: end_to_end, random_shift_px: 4}', 'sac.updates_per_step=2')),
     Variant('frozen_random', ('encoder.pretraining=none',)),
     Variant('frozen_dynamo', ('encoder.pretraining=dynamo',)),
 )
