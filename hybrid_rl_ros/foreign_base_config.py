@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from hybrid_rl_ros.config_file import Section, read_yaml, validate
 from hybrid_rl_ros.errors import UserError
+
+ModelPath = Annotated[str, Field(pattern=r'\.(onnx|pt2)$', description='ONNX, or torch.export; a path from here')]
 
 
 class NamedRange(Section):
@@ -28,36 +30,62 @@ class NamedRange(Section):
         return self
 
 
+class ForeignCamera(Section):
+    """A model of its own that makes of one camera's picture what the policy sees of it: (B, features) float32.
+
+    A picture goes in as (number / 255 - mean) / std, red first.
+    """
+
+    model: ModelPath
+    features: int = Field(ge=1)
+    input: str = 'image'
+    output: str = Field('features', description='of an ONNX model')
+    layout: Literal['nchw', 'nhwc'] = 'nchw'
+    mean: list[float] = Field([0.0, 0.0, 0.0], min_length=3, max_length=3)
+    std: list[Annotated[float, Field(gt=0)]] = Field([1.0, 1.0, 1.0], min_length=3, max_length=3)
+
+
 class ForeignInputs(Section):
-    """What the model calls its inputs: `state` (B, S) float32 and `noise` (B, chunk, A) float32."""
+    """What the model calls its inputs, all float32: `state` (B, S), of several observations (B, To, S); `noise`
+    (B, chunk, A); with cameras `features` (B, F), theirs side by side in the order of the file."""
 
     state: str = 'state'
     noise: str = 'noise'
+    features: str = 'features'
 
 
 class ForeignBaseFile(Section):
     """An exported policy: the noise and what is seen to a chunk of actions (B, chunk, A), without chance."""
 
     version: Literal[1] = Field(description='of this description, normalisation included')
-    model: str = Field(pattern=r'\.(onnx|pt2)$', description='ONNX, or torch.export; a path from here')
+    model: ModelPath
     state: list[NamedRange] = Field(min_length=1)
+    observations: int = Field(
+        1, ge=1, description='states that it sees, the newest last; of cameras the newest picture'
+    )
+    cameras: dict[str, ForeignCamera] = {}
     actions: list[NamedRange] = Field(min_length=1)
     chunk: int = Field(ge=1)
     inputs: ForeignInputs = ForeignInputs()
-    output: str = 'chunk'
+    output: str = Field('chunk', description='of an ONNX model')
     noise_range: float = Field(3.0, gt=0, description='the largest number that a noise had in training')
 
 
-def read_foreign_base(path: Path) -> tuple[ForeignBaseFile, Path]:
-    """The description and the model's path. Raises UserError."""
+def read_foreign_base(path: Path) -> ForeignBaseFile:
+    """Raises UserError, also for a model that is not where it says."""
     file = validate(ForeignBaseFile, read_yaml(path), str(path))
-    model = path.parent / file.model
-    if not model.is_file():
-        raise UserError(f'{path}: model: there is no file {model}')
-    return file, model
+    for key, model in _models(file).items():
+        if not (path.parent / model).is_file():
+            raise UserError(f'{path}: {key}: there is no file {path.parent / model}')
+    return file
 
 
 def foreign_sha256(path: Path) -> str:
-    """Of the description and its model together. Raises UserError."""
-    _, model = read_foreign_base(path)
-    return hashlib.sha256(path.read_bytes() + model.read_bytes()).hexdigest()
+    """Of the description and its models together. Raises UserError."""
+    files = [path, *(path.parent / model for model in _models(read_foreign_base(path)).values())]
+    return hashlib.sha256(b''.join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _models(file: ForeignBaseFile) -> dict[str, str]:
+    """By the keys that name them."""
+    return {'model': file.model, **{f'cameras.{name}.model': camera.model for name, camera in file.cameras.items()}}

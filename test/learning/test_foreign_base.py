@@ -12,7 +12,7 @@ from test_dsrl import chunk_batch
 from test_sac import make_specs
 
 from hybrid_rl_ros.config import Config
-from hybrid_rl_ros.data.specs import Observation, Specs
+from hybrid_rl_ros.data.specs import ImageSpec, Observation, Specs
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.acting import PolicyActor
 from hybrid_rl_ros.learning.agents.dsrl import DsrlAgent
@@ -26,34 +26,50 @@ SPECS = make_specs(2, 1)
 OBSERVATION = Observation(np.array([0.3, -0.7], np.float32))
 
 
-def make_config(file: Path | None, **dsrl) -> Config:
+FRONT = ImageSpec(camera='front', height=24, width=32)
+
+
+def make_config(file: Path | None, observations: int = 1, **dsrl) -> Config:
     base = {'chunk': 2, 'hidden': [16], 'steps': 2, 'file': None if file is None else str(file)}
     return Config.model_validate(
         {
             'agent': 'dsrl',
-            'base': base,
+            'base': {**base, 'observations': observations},
             'dsrl': {'hidden': [16], 'batch': 16, **dsrl},
             'train': {'compile': 'off', 'device': 'cpu'},
         }
     )
 
 
-@pytest.fixture
-def ours() -> BaseNetwork:
-    network = BaseNetwork(SPECS, base_shape_of(make_config(None)))
+def with_camera(specs: Specs) -> Specs:
+    observation = specs.observation.model_copy(update={'images': (FRONT,)})
+    return specs.model_copy(update={'observation': observation})
+
+
+def network_of_ours(specs: Specs, observations: int = 1) -> BaseNetwork:
+    network = BaseNetwork(specs, base_shape_of(make_config(None, observations)))
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(parameter.numel()))
     return network.requires_grad_(False)
 
 
+def export(network: BaseNetwork, specs: Specs, folder: Path, kind: str) -> Path:
+    save_base(network, specs, folder / 'policy.safetensors')
+    return export_base(folder / 'policy.safetensors', folder / 'out', kind)
+
+
+@pytest.fixture
+def ours() -> BaseNetwork:
+    return network_of_ours(SPECS)
+
+
 @pytest.fixture(params=['onnx', 'torch'])
 def exported(request, tmp_path, ours) -> Path:
-    save_base(ours, SPECS, tmp_path / 'policy.safetensors')
-    return export_base(tmp_path / 'policy.safetensors', tmp_path / 'out', request.param)
+    return export(ours, SPECS, tmp_path, request.param)
 
 
-def steered_agent(file: Path, specs: Specs = SPECS, **dsrl) -> DsrlAgent:
-    config = make_config(file, **dsrl)
+def steered_agent(file: Path, specs: Specs = SPECS, observations: int = 1, **dsrl) -> DsrlAgent:
+    config = make_config(file, observations, **dsrl)
     agent = DsrlAgent(specs, config, 'cpu')
     agent.use_base(Policy.build(specs, shape_of_agent(config).base, 'foreign'))
     return agent
@@ -69,6 +85,88 @@ def test_one_of_ours_is_the_same_as_a_foreigner(exported, ours):
     agent = steered_agent(exported)
     state, noise = torch.rand(5, 2) * 2 - 1, torch.randn(5, 2)
     np.testing.assert_allclose(agent.network.base.decode(state, noise), ours.decode(state, noise), atol=1e-5)
+
+
+@pytest.mark.parametrize('kind', ['onnx', 'torch'])
+@pytest.mark.parametrize('observations', [1, 2])
+def test_one_of_ours_that_sees_a_camera_is_the_same_as_a_foreigner(tmp_path, kind, observations):
+    specs = with_camera(SPECS)
+    ours = network_of_ours(specs, observations)
+    agent = steered_agent(export(ours, specs, tmp_path, kind), specs, observations)
+    rng = np.random.default_rng(0)
+    pictures = {'front': torch.from_numpy(rng.integers(0, 256, (3, *FRONT.shape), dtype=np.uint8))}
+    state, noise = torch.rand(3, 2 * observations) * 2 - 1, torch.randn(3, 2)
+    theirs = agent.network
+    seen = theirs.inputs(state, pictures)
+    np.testing.assert_allclose(
+        theirs.base.decode(seen, noise), ours.decode(ours.inputs(state, pictures), noise), atol=1e-5
+    )
+    # What was kept of a frame stands for the frame, to the base and to the actor that steers it.
+    assert torch.equal(theirs.inputs(state, theirs.encoders.trunks(pictures)), seen)
+    observation = Observation(np.zeros((observations, 2), np.float32), {'front': pictures['front'][0].numpy()})
+    plan = agent.policy().plan(observation)
+    np.testing.assert_array_equal(Policy.from_bytes(agent.policy().to_bytes(1)).plan(observation).actions, plan.actions)
+    other = Observation(observation.state, {'front': np.zeros(FRONT.shape, np.uint8)})
+    assert not np.array_equal(agent.policy().plan(other).actions, plan.actions)
+
+
+def test_a_picture_goes_in_as_the_model_knows_it(tmp_path):
+    """An encoder that hands on one pixel, and a policy that acts by it."""
+
+    class Pixel(torch.nn.Module):
+        def forward(self, rgb):
+            return rgb[:, 4, 5]
+
+    class Follow(torch.nn.Module):
+        def forward(self, state, noise, features):
+            return features[:, None, :1] + 0.0 * noise + 0.0 * state[:, None, :1]
+
+    picture = np.zeros(FRONT.shape, np.uint8)
+    picture[4, 5] = (51, 102, 204)
+    torch.export.save(torch.export.export(Pixel(), (torch.zeros(1, *FRONT.shape),)), str(tmp_path / 'pixel.pt2'))
+    file = foreign(tmp_path, Follow(), torch.zeros(1, 2), torch.zeros(1, 2, 1), torch.zeros(1, 3))
+    camera = {
+        'model': 'pixel.pt2',
+        'features': 3,
+        'input': 'rgb',
+        'layout': 'nhwc',
+        'mean': [0.4] * 3,
+        'std': [0.5] * 3,
+    }
+    agent = steered_agent(rewritten(file, cameras={'front': camera}), with_camera(SPECS))
+    seen = agent.encoders.trunks({'front': torch.from_numpy(picture)[None]})['front']
+    np.testing.assert_allclose(seen, [[-0.4, 0.0, 0.8]], atol=1e-6)
+    plan = agent.policy().plan(Observation(OBSERVATION.state, {'front': picture}))
+    np.testing.assert_allclose(plan.actions, np.full((2, 1), -0.4), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'complaint'),
+    [
+        ({'model': 'none.onnx'}, 'cameras.front.model: there is no file'),
+        ({'features': 5}, r'cameras.front: front.onnx gives \(2, 64\) for a batch of 2, expected \(B, 5\)'),
+        ({'input': 'rgb'}, "cameras.front: front.onnx has no input 'rgb' for the picture, but image; say which it is"),
+        ({'output': 'code'}, "cameras.front: front.onnx has no output 'code', but features"),
+        ({'layout': 'nhwc'}, r'cameras.front: front.onnx cannot be run on image \(1, 24, 32, 3\)'),
+        ({'std': [0.0, 1.0, 1.0]}, 'std'),
+    ],
+)
+def test_a_camera_that_does_not_fit_is_one_line_that_says_so(tmp_path, changes, complaint):
+    specs = with_camera(SPECS)
+    file = export(network_of_ours(specs), specs, tmp_path, 'onnx')
+    camera = yaml.safe_load(file.read_text())['cameras']['front']
+    with pytest.raises(UserError, match=complaint) as error:
+        steered_agent(rewritten(file, cameras={'front': {**camera, **changes}}), specs)
+    assert '\n' not in str(error.value)
+
+
+def test_a_camera_that_the_run_has_not_or_the_model_does_not_take_is_refused(tmp_path, ours):
+    specs = with_camera(SPECS)
+    file = export(network_of_ours(specs), specs, tmp_path, 'onnx')
+    with pytest.raises(UserError, match="cameras: front is not among the run's: none"):
+        steered_agent(file)
+    with pytest.raises(UserError, match="base.onnx takes 'features' too, which nothing is said of"):
+        steered_agent(rewritten(file, cameras={}), specs)
 
 
 @pytest.mark.parametrize('variant', ['na', 'sac'])
@@ -157,18 +255,15 @@ def test_a_model_without_a_noise_to_steer_is_refused(tmp_path):
     ],
 )
 def test_what_does_not_fit_is_one_line_that_says_so(tmp_path, ours, changes, complaint):
-    save_base(ours, SPECS, tmp_path / 'policy.safetensors')
-    file = export_base(tmp_path / 'policy.safetensors', tmp_path / 'out', 'onnx')
+    file = export(ours, SPECS, tmp_path, 'onnx')
     with pytest.raises(UserError, match=complaint) as error:
         steered_agent(rewritten(file, **changes))
     assert '\n' not in str(error.value)
 
 
-def test_a_model_sees_one_state(tmp_path, exported):
-    config = make_config(exported)
-    two = config.model_copy(update={'base': config.base.model_copy(update={'observations': 2})})
-    with pytest.raises(UserError, match='sees one state, base.observations is 2; set it to 1'):
-        DsrlAgent(SPECS, two, 'cpu')
+def test_a_model_of_one_state_is_not_given_two(exported):
+    with pytest.raises(UserError, match='observations: sees 1, base.observations is 2; set it to 1'):
+        steered_agent(exported, observations=2)
 
 
 def test_a_model_in_the_place_of_its_description_is_refused(tmp_path, exported):

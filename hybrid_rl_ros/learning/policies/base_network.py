@@ -88,9 +88,13 @@ class BaseNetwork(Network):
 
     def inputs(self, state: Tensor, views: dict[str, Tensor]) -> Tensor:
         """(B, C) of states (B, To * S), the newest last, and the newest pictures {camera: (B, H, W, 3)}."""
-        seen = self.state_ranges(state)
         # Without cameras nothing is added, and an exported graph takes batches of any size.
-        return torch.cat([seen, self.encoders(views, len(state))], dim=-1) if self.encoders.width else seen
+        return self.joined(state, self.encoders(views, len(state)) if self.encoders.width else None)
+
+    def joined(self, state: Tensor, features: Tensor | None) -> Tensor:
+        """As `inputs`, of what the encoders make of the pictures (B, F)."""
+        seen = self.state_ranges(state)
+        return seen if features is None else torch.cat([seen, features], dim=-1)
 
     def decode(self, inputs: Tensor, noise: Tensor) -> Tensor:
         """(B, h * A) actions in [-1, 1], action by action, for noise (B, h * A): the whole sampler, and no chance."""

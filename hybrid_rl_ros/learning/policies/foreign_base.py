@@ -1,22 +1,27 @@
-"""A base policy that somebody else trained: an exported model behind the face of BaseNetwork."""
+"""A base policy that somebody else trained: exported models behind the face of BaseNetwork."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.config_file import Section
-from hybrid_rl_ros.data.specs import Specs
+from hybrid_rl_ros.data.specs import ImageSpec, Specs
 from hybrid_rl_ros.errors import UserError
-from hybrid_rl_ros.foreign_base_config import ForeignBaseFile, NamedRange, foreign_sha256, read_foreign_base
+from hybrid_rl_ros.foreign_base_config import (
+    ForeignBaseFile,
+    ForeignCamera,
+    NamedRange,
+    foreign_sha256,
+    read_foreign_base,
+)
 from hybrid_rl_ros.learning.networks.encoder import Encoders
+from hybrid_rl_ros.learning.policies.exported_model import ExportedModel
 from hybrid_rl_ros.learning.policies.network import Network
-from hybrid_rl_ros.learning.policies.shape import PolicyShape
 
 
 class ForeignShape(Section):
@@ -29,20 +34,17 @@ class ForeignShape(Section):
     noise_range: float
 
 
-class Runner(Protocol):
-    """(B, S) states and (B, h, A) noise to (B, h, A)."""
-
-    def __call__(self, state: np.ndarray, noise: np.ndarray) -> np.ndarray: ...
-
-
 def foreign_shape_of(config: Config) -> ForeignShape:
-    """Raises UserError for a file that is none, or whose chunks are not those of the configuration."""
+    """Raises UserError for a file that is none, or whose chunks and observations are not those of the configuration."""
     path = Path(str(config.base.file)).resolve()
-    file, _ = read_foreign_base(path)
+    file = read_foreign_base(path)
     if file.chunk != config.base.chunk:
         raise UserError(f'{path}: makes chunks of {file.chunk}, base.chunk is {config.base.chunk}; set it to that')
-    if config.base.observations > 1:
-        raise UserError(f'{path}: sees one state, base.observations is {config.base.observations}; set it to 1')
+    if file.observations != config.base.observations:
+        raise UserError(
+            f'{path}: observations: sees {file.observations}, base.observations is {config.base.observations}; '
+            f'set it to {file.observations}'
+        )
     if config.agent == 'dsrl' and config.dsrl.bound > file.noise_range:
         raise UserError(
             f'dsrl.bound ({config.dsrl.bound:g}) is beyond the noise that {path} was trained with '
@@ -55,7 +57,11 @@ def foreign_shape_of(config: Config) -> ForeignShape:
 
 
 class ForeignBase(Network):
-    """Has no weights of its own: its file must be where it was, as it was, on every machine that runs it."""
+    """Has no weights of its own: its files must be where they were, as they were, on every machine that runs it.
+
+    `inputs` are normalised states and, with cameras, the features of the newest pictures: what is steered by sees
+    what the base sees.
+    """
 
     tells_noise = True
     needs_eager = True
@@ -64,45 +70,91 @@ class ForeignBase(Network):
         """Raises UserError for a model that cannot be steered, or does not fit."""
         super().__init__()
         path = Path(shape.file)
-        file, model = read_foreign_base(path)
+        file = read_foreign_base(path)
         if foreign_sha256(path) != shape.sha256:
             raise UserError(f'{path}: it or its model has changed since the run began; begin a new run')
-        self.encoders = Encoders((), PolicyShape(features=8, hidden=[]))
-        self.chunk, self.acts = file.chunk, len(specs.action)
+        self.encoders = ForeignEncoders(path, file.cameras, specs.observation.images)
+        self.chunk, self.acts, self.observations = file.chunk, len(specs.action), file.observations
         self.noise_width = self.chunk * self.acts
         self.noise_shape = (1, self.noise_width)
-        self.input_width = len(specs.observation.state)
+        self._states_width = self.observations * len(specs.observation.state)
+        self.input_width = self._states_width + self.encoders.width
         self._specs = specs
         self._state = _Order(path, 'state', file.state, specs.observation.state.names)
         self._actions = _Order(path, 'actions', file.actions, specs.action.names)
         missing = sorted(set(specs.action.names) - {number.name for number in file.actions})
         if missing:
             raise UserError(f'{path}: actions: {missing[0]} of the run is missing')
-        self._run: Runner = _open(path, model, file)
+        self._model = _policy(path, file, self.encoders.width)
         self._require_no_chance(path)
 
     def inputs(self, state: Tensor, views: dict[str, Tensor]) -> Tensor:
-        return state
+        return torch.cat([state, self.encoders(views, len(state))], dim=-1) if self.encoders.width else state
 
     def plan(self, inputs: Tensor, noise: Tensor) -> Tensor:
         return torch.cat([self.decode(inputs, noise), noise]).reshape(self.plan_rows, self.acts)
 
     def decode(self, inputs: Tensor, noise: Tensor) -> Tensor:
-        """(B, h * A) in [-1, 1], for normalised states (B, S) and noise (B, h * A)."""
-        specs = self._specs
-        state = self._state.theirs(specs.observation.state.denormalise(inputs.detach().cpu().numpy()))
+        """(B, h * A) in [-1, 1], for what `inputs` made (B, C) and noise (B, h * A)."""
+        specs, seen = self._specs, inputs.detach().cpu().numpy()
+        states = seen[:, : self._states_width].reshape(len(seen), self.observations, -1)
+        states = self._state.theirs(specs.observation.state.denormalise(states))
         theirs = noise.detach().cpu().numpy().reshape(len(noise), self.chunk, self.acts)[..., self._actions.order]
-        made = self._run(state.astype(np.float32), np.ascontiguousarray(theirs, np.float32))
-        ours = specs.action.normalise(self._actions.ours(made)).reshape(len(noise), -1)
+        arrays = {'state': states if self.observations > 1 else states[:, 0], 'noise': theirs}
+        if self.encoders.width:
+            arrays['features'] = seen[:, self._states_width :]
+        ours = specs.action.normalise(self._actions.ours(self._model(arrays))).reshape(len(noise), -1)
         return torch.from_numpy(np.clip(ours, -1.0, 1.0).astype(np.float32)).to(noise.device)
 
     def _require_no_chance(self, path: Path) -> None:
         generator = torch.Generator(device='cpu').manual_seed(0)
         noise = torch.randn(2, self.noise_width, generator=generator, device='cpu')
-        state = torch.zeros(2, self.input_width, device='cpu')
-        first, second = (self.decode(state, noise) for _ in range(2))
+        inputs = torch.zeros(2, self.input_width, device='cpu')
+        first, second = (self.decode(inputs, noise) for _ in range(2))
         if not torch.equal(first, second):
             raise UserError(f'{path}: the same noise gives different actions; export a sampler without chance')
+
+
+class ForeignEncoder(nn.Module):
+    """(B, H, W, 3) uint8 to (B, features), all of it trunk; what it made goes through as it is."""
+
+    def __init__(self, path: Path, camera: ForeignCamera, spec: ImageSpec) -> None:
+        """Raises UserError for a model that does not take the camera's pictures."""
+        super().__init__()
+        self._camera = camera
+        self._mean, self._std = np.array(camera.mean, np.float32), np.array(camera.std, np.float32)
+        pictures = {'picture': self._scaled(np.zeros((2, *spec.shape), np.uint8))}
+        where = f'{path}: cameras.{spec.camera}: '
+        self._model = _opened(where, path.parent / camera.model, {'picture': camera.input}, camera.output, pictures)
+        _require_shape(where + camera.model, self._model(pictures), (camera.features,))
+
+    def trunk(self, images: Tensor) -> Tensor:
+        made = self._model({'picture': self._scaled(images.cpu().numpy())})
+        return torch.from_numpy(made.astype(np.float32)).to(images.device)
+
+    def forward(self, view: Tensor) -> Tensor:
+        return self.trunk(view) if view.dtype == torch.uint8 else view
+
+    def trunk_parameters(self) -> list[nn.Parameter]:
+        return []
+
+    def _scaled(self, images: np.ndarray) -> np.ndarray:
+        scaled = (images.astype(np.float32) / 255.0 - self._mean) / self._std
+        return scaled.transpose(0, 3, 1, 2) if self._camera.layout == 'nchw' else scaled
+
+
+class ForeignEncoders(Encoders):
+    """One for each camera of the file, in its order."""
+
+    def __init__(self, path: Path, cameras: dict[str, ForeignCamera], specs: tuple[ImageSpec, ...]) -> None:
+        nn.Module.__init__(self)
+        by_name = {spec.camera: spec for spec in specs}
+        unknown = [name for name in cameras if name not in by_name]
+        if unknown:
+            given = ', '.join(by_name) or 'none'
+            raise UserError(f"{path}: cameras: {unknown[0]} is not among the run's: {given}")
+        self.cameras = nn.ModuleDict({name: ForeignEncoder(path, c, by_name[name]) for name, c in cameras.items()})
+        self.width = sum(camera.features for camera in cameras.values())
 
 
 class _Order:
@@ -125,76 +177,27 @@ class _Order:
         return placed
 
 
-def _open(path: Path, model: Path, file: ForeignBaseFile) -> Runner:
+def _policy(path: Path, file: ForeignBaseFile, features: int) -> ExportedModel:
+    width, acts = len(file.state), len(file.actions)
+    example = {'state': np.zeros((2, file.observations, width) if file.observations > 1 else (2, width), np.float32)}
+    example['noise'] = np.zeros((2, file.chunk, acts), np.float32)
+    if features:
+        example['features'] = np.zeros((2, features), np.float32)
+    inputs = {role: name for role, name in file.inputs.model_dump().items() if role in example}
+    model = _opened(f'{path}: ', path.parent / file.model, inputs, file.output, example)
+    _require_shape(f'{path}: {file.model}', model(example), (file.chunk, acts))
+    return model
+
+
+def _opened(
+    where: str, model: Path, inputs: dict[str, str], output: str, example: dict[str, np.ndarray]
+) -> ExportedModel:
     try:
-        runner = _OnnxRunner(model, file) if model.suffix == '.onnx' else _TorchRunner(model, file)
+        return ExportedModel(model, inputs, output, example)
     except UserError as error:
-        raise UserError(f'{path}: {error}') from None
-    # Whatever the libraries have to say of a file that is not what its name says.
-    except Exception as error:
-        raise UserError(f'{path}: {model.name} cannot be loaded: {" ".join(str(error).split())[:200]}') from None
-    shape = runner(np.zeros((2, len(file.state)), np.float32), np.zeros((2, file.chunk, len(file.actions)), np.float32))
-    if shape.shape != (2, file.chunk, len(file.actions)):
-        expected = f'(B, {file.chunk}, {len(file.actions)})'
-        raise UserError(f'{path}: {model.name} gives {shape.shape} for a batch of 2, expected {expected}')
-    return runner
+        raise UserError(f'{where}{error}') from None
 
 
-def _require_inputs(given: list[str], file: ForeignBaseFile, model: Path) -> None:
-    for role, name in (('noise', file.inputs.noise), ('state', file.inputs.state)):
-        if name not in given:
-            mend = 'a base policy must take its noise from outside' if role == 'noise' else f'set inputs.{role}'
-            raise UserError(f'{model.name} has no input {name!r} for the {role}, but {", ".join(given)}; {mend}')
-
-
-class _OnnxRunner:
-    def __init__(self, model: Path, file: ForeignBaseFile) -> None:
-        import onnxruntime
-
-        from hybrid_rl_ros.learning.engines.onnx_runtime import session_options
-
-        self._session = onnxruntime.InferenceSession(str(model), session_options(), providers=['CPUExecutionProvider'])
-        inputs = self._session.get_inputs()
-        _require_inputs([value.name for value in inputs], file, model)
-        self._file = file
-        self._one_by_one = any(value.shape and value.shape[0] == 1 for value in inputs)
-
-    def __deepcopy__(self, _: dict[int, Any]) -> _OnnxRunner:
-        return self
-
-    def __call__(self, state: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        if self._one_by_one and len(state) > 1:
-            return np.concatenate([self(state[i : i + 1], noise[i : i + 1]) for i in range(len(state))])
-        names = self._file.inputs
-        return self._session.run([self._file.output], {names.state: state, names.noise: noise})[0]
-
-
-class _TorchRunner:
-    def __init__(self, model: Path, file: ForeignBaseFile) -> None:
-        # Policies are built without memory; a model brings its own.
-        with torch.device('cpu'):
-            program = torch.export.load(str(model))
-        self._order = [str(name) for name in program.graph_signature.user_inputs]
-        _require_inputs(self._order, file, model)
-        self._module, self._file = program.module(), file
-        examples = program.example_inputs
-        self._one_by_one = False
-        try:
-            self._call(
-                np.zeros((2, len(file.state)), np.float32), np.zeros((2, file.chunk, len(file.actions)), np.float32)
-            )
-        except (RuntimeError, AssertionError, ValueError):
-            self._one_by_one = examples is not None
-
-    def __deepcopy__(self, _: dict[int, Any]) -> _TorchRunner:
-        return self
-
-    def __call__(self, state: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        if self._one_by_one and len(state) > 1:
-            return np.concatenate([self._call(state[i : i + 1], noise[i : i + 1]) for i in range(len(state))])
-        return self._call(state, noise)
-
-    @torch.no_grad()
-    def _call(self, state: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        inputs = {self._file.inputs.state: state, self._file.inputs.noise: noise}
-        return self._module(*(torch.from_numpy(inputs[name]) for name in self._order)).numpy()
+def _require_shape(what: str, made: np.ndarray, each: tuple[int, ...]) -> None:
+    if made.shape != (2, *each):
+        raise UserError(f'{what} gives {made.shape} for a batch of 2, expected (B, {", ".join(map(str, each))})')
