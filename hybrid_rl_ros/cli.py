@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 from hybrid_rl_ros.bringup import RunFailedError
 from hybrid_rl_ros.data_commands import add_data_commands
@@ -36,8 +37,15 @@ def run(arguments: list[str]) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """One line for a mistake; argparse prints every option above it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f'{message}; see {self.prog} --help')
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog='hybrid-rl', description='Robot learning over ROS 2, on the robot')
+    parser = _Parser(prog='hybrid-rl', description='Robot learning over ROS 2, on the robot')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
 
     train = commands.add_parser('train', help='bring up the whole graph, train, and evaluate')

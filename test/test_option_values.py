@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hybrid_rl_ros.cli import run
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.option_values import fraction_in, numbers_in, parts_in, whole_in, words_in
 
@@ -38,3 +39,20 @@ def test_a_mistake_is_named_with_what_was_expected(read, line):
     with pytest.raises(UserError) as error:
         read()
     assert str(error.value) == line
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'line'),
+    [
+        (
+            ['record', '--episodes', '0'],
+            'argument --episodes: expected a whole number above 0, got 0; see hybrid-rl record',
+        ),
+        (['trian'], "invalid choice: 'trian'"),
+        (['eval', '--run', 'x', '--episodes', '1', '--bset'], 'unrecognized arguments: --bset; see hybrid-rl --help'),
+    ],
+)
+def test_a_mistake_in_a_command_is_one_line_without_every_option_there_is(capsys, arguments, line):
+    assert run(arguments) == 2
+    said = capsys.readouterr().err
+    assert line in said and said.count('\n') == 1
