@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument('--config', type=Path, help='the run that is wanted')
     doctor.add_argument('--robot', help='a robot by its name in config/robots/ or its file; it is looked for over ROS')
     doctor.add_argument('--json', action='store_true')
+    _add_set(doctor)
     doctor.set_defaults(call=_doctor)
 
     add_data_commands(commands)
@@ -173,7 +174,9 @@ def _report(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from hybrid_rl_ros.doctor import doctor
 
-    return doctor(options.config, options.robot, options.json)
+    if options.overrides and options.config is None:
+        raise UserError('doctor: --set is of the run; name it with --config')
+    return doctor(options.config, options.robot, options.json, options.overrides)
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,13 @@ SEGMENT_BYTES = 32 * 2**20
 SHARED_MEMORY_BYTES = 512 * 2**20
 
 
-def doctor(config_path: Path | None, robot_name: str | None, as_json: bool) -> int:
+def doctor(config_path: Path | None, robot_name: str | None, as_json: bool, overrides: Sequence[str] = ()) -> int:
     """Print one line for each check; 0 when nothing FAILs, 1 otherwise. Raises UserError for a bad file.
 
     A robot that is named is looked for over ROS too; so is the configuration's own, unless it is a simulated one, which
     the run brings up itself.
     """
-    config = load_config(config_path) if config_path else None
+    config = load_config(config_path, list(overrides)) if config_path else None
     elsewhere = config is not None and (config.sim is None or config.in_gazebo)
     live = robot_name or (config.robot if config and elsewhere else None)
     named = robot_name or (config.robot if config else None)

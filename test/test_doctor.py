@@ -102,7 +102,7 @@ def test_the_cameras_of_a_configuration_are_looked_for(driver, tmp_path):
     path = tmp_path / 'arm.yaml'
     path.write_text(
         'task: lift\nclock: realtime\nsim: null\ncontrol_rate_hz: 20\n'
-        'observation: {state: [ee.x], cameras: {scene: {}, depth: {}, gone: {}}}\n'
+        'observation: {state: [ee.x], cameras: {scene: {}, depth: {}}}\n'
     )
     context = rclpy.Context()
     rclpy.init(context=context)
@@ -116,7 +116,7 @@ def test_the_cameras_of_a_configuration_are_looked_for(driver, tmp_path):
     spinning = threading.Thread(target=executor.spin)
     spinning.start()
     try:
-        result = doctor('--config', str(path))
+        result = doctor('--config', str(path), '--set', 'observation.cameras.gone={}')
     finally:
         executor.shutdown()
         spinning.join()
