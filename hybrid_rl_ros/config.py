@@ -51,7 +51,7 @@ class ObservationConfig(Section):
     frozen_after_s: float = Field(
         1.0, gt=0, description='a real camera that repeats one picture this long stops observations'
     )
-    topic_timeout_s: float = Field(5.0, gt=0, description='give up when nobody publishes a stream this long')
+    topic_timeout_s: float = Field(10.0, gt=0, description='give up when nobody publishes a stream this long')
 
     @model_validator(mode='after')
     def _each_name_is_for_one(self) -> ObservationConfig:
