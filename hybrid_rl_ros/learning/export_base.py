@@ -1,7 +1,7 @@
 """`python -m hybrid_rl_ros.learning.export_base RUN OUT`: a run's base policy in the form that others' are steered in.
 
-Writes OUT/base.yaml and beside it base.onnx, and <camera>.onnx for each camera that it sees; with --format torch they
-are .pt2. They need nothing of this package.
+Writes OUT/base.yaml and beside it base.onnx, and <camera>_encoder.onnx for each camera that it sees; --format torch
+makes them .pt2. They need nothing of this package.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ class ExportableEncoder(nn.Module):
 def export_base(policy: Path, out: Path, kind: str) -> Path:
     """The description's path. Raises UserError."""
     network, specs = load_base(policy)
+    if network.shape.relative_frame:
+        raise UserError(f'{policy}: it acts as seen from where an episode began, which no description says')
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -64,11 +66,11 @@ def export_base(policy: Path, out: Path, kind: str) -> Path:
     _export(ExportablePolicy(network), example, 'chunk', out / f'base{suffix}')
     cameras, encoders = {}, dict(network.encoders.each())
     for image in specs.observation.images:
-        encoder = encoders[image.camera]
+        encoder = ExportableEncoder(encoders[image.camera])
         picture = torch.zeros(2, 3, image.height, image.width)
-        _export(ExportableEncoder(encoder), {'image': picture}, 'features', out / f'{image.camera}{suffix}')
-        features = ExportableEncoder(encoder)(picture).shape[1]
-        cameras[image.camera] = {'model': f'{image.camera}{suffix}', 'features': features}
+        model = f'{image.camera}_encoder{suffix}'
+        _export(encoder, {'image': picture}, 'features', out / model)
+        cameras[image.camera] = {'model': model, 'features': encoder(picture).shape[1]}
     described = {
         'version': 1,
         'model': f'base{suffix}',

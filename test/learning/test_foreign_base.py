@@ -11,7 +11,8 @@ import yaml
 from test_dsrl import chunk_batch
 from test_sac import make_specs
 
-from hybrid_rl_ros.config import Config
+from hybrid_rl_ros.bringup import resolve_specs
+from hybrid_rl_ros.config import Config, load_config
 from hybrid_rl_ros.data.specs import ImageSpec, Observation, Specs
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.acting import PolicyActor
@@ -22,6 +23,7 @@ from hybrid_rl_ros.learning.policies.base_network import BaseNetwork, base_shape
 from hybrid_rl_ros.learning.policies.kinds import shape_of_agent
 from hybrid_rl_ros.learning.policies.policy import Policy
 
+LIFT = Path(__file__).parents[2] / 'config' / 'sim_lift.yaml'
 SPECS = make_specs(2, 1)
 OBSERVATION = Observation(np.array([0.3, -0.7], np.float32))
 
@@ -144,10 +146,13 @@ def test_a_picture_goes_in_as_the_model_knows_it(tmp_path):
     ('changes', 'complaint'),
     [
         ({'model': 'none.onnx'}, 'cameras.front.model: there is no file'),
-        ({'features': 5}, r'cameras.front: front.onnx gives \(2, 64\) for a batch of 2, expected \(B, 5\)'),
-        ({'input': 'rgb'}, "cameras.front: front.onnx has no input 'rgb' for the picture, but image; say which it is"),
-        ({'output': 'code'}, "cameras.front: front.onnx has no output 'code', but features"),
-        ({'layout': 'nhwc'}, r'cameras.front: front.onnx cannot be run on image \(1, 24, 32, 3\)'),
+        ({'features': 5}, r'cameras.front: front_encoder.onnx gives \(2, 64\) for a batch of 2, expected \(B, 5\)'),
+        (
+            {'input': 'rgb'},
+            "cameras.front: front_encoder.onnx has no input 'rgb' for the picture, but image; say which it is",
+        ),
+        ({'output': 'code'}, "cameras.front: front_encoder.onnx has no output 'code', but features"),
+        ({'layout': 'nhwc'}, r'cameras.front: front_encoder.onnx cannot be run on image \(1, 24, 32, 3\)'),
         ({'std': [0.0, 1.0, 1.0]}, 'std'),
     ],
 )
@@ -276,6 +281,14 @@ def test_what_is_exported_goes_into_a_folder(tmp_path, ours):
     (tmp_path / 'out').touch()
     with pytest.raises(UserError, match='out: cannot be a folder: File exists'):
         export_base(tmp_path / 'policy.safetensors', tmp_path / 'out', 'onnx')
+
+
+def test_what_acts_in_a_frame_of_the_episodes_start_is_not_exported(tmp_path):
+    state = '[ee.x, ee.y, ee.z, gripper.opening]'
+    config = load_config(LIFT, [f'observation.state={state}', 'observation.cameras={}', 'sac.relative_frame=true'])
+    specs = resolve_specs(config)
+    with pytest.raises(UserError, match='as seen from where an episode began'):
+        export(BaseNetwork(specs, base_shape_of(config)), specs, tmp_path, 'onnx')
 
 
 def test_a_model_that_is_no_model_is_refused(tmp_path):
