@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
@@ -14,6 +15,9 @@ from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.launch_runs import is_true, ros_environment, value, whole_number
 from hybrid_rl_ros.launched_graph import Actions
 
+# What config/tools/rqt.perspective opens; rqt goes on without one that it does not find.
+RQT_PLUGINS = ('rqt_runtime_monitor', 'rqt_image_view', 'rqt_plot', 'rqt_service_caller')
+
 
 def tools(context: LaunchContext) -> Actions:
     """What tools.launch.py was asked for; raises UserError for a window whose package is not installed."""
@@ -22,18 +26,21 @@ def tools(context: LaunchContext) -> Actions:
         listen = {'port': whole_number(context, 'port', most=65535), 'address': value(context, 'address')}
         actions.append(_window('foxglove', 'foxglove_bridge', parameters=[listen]))
     if is_true(context, 'rqt'):
-        actions.append(_window('rqt', 'rqt_runtime_monitor'))
+        layout = ['--perspective-file', str(share_folder('config') / 'tools' / 'rqt.perspective')]
+        actions.append(_window('rqt', 'rqt_gui', RQT_PLUGINS, arguments=layout))
     if is_true(context, 'plotjuggler'):
         layout = ['--layout', str(share_folder('config') / 'tools' / 'plotjuggler.xml')]
         actions.append(_window('plotjuggler', 'plotjuggler', arguments=layout))
     return actions
 
 
-def _window(argument: str, package: str, **options: Any) -> Node:
+def _window(argument: str, package: str, plugins: Sequence[str] = (), **options: Any) -> Node:
     """The packages are no dependencies: a robot's computer needs no Qt."""
-    if not _is_installed(package):
-        name = f'ros-$ROS_DISTRO-{package.replace("_", "-")}'
-        raise UserError(f'{argument}:=true needs {package}: apt install {name}, or leave it out with {argument}:=false')
+    missing = [name for name in (package, *plugins) if not _is_installed(name)]
+    if missing:
+        names = ' '.join(f'ros-$ROS_DISTRO-{name.replace("_", "-")}' for name in missing)
+        needs = ', '.join(missing)
+        raise UserError(f'{argument}:=true needs {needs}: apt install {names}, or leave it out with {argument}:=false')
     return _program(package, **options)
 
 

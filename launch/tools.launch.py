@@ -13,7 +13,7 @@ def generate_launch_description():
             argument('foxglove', 'foxglove_bridge; open Foxglove with config/tools/foxglove.json', 'true', BOOLEAN),
             argument('port', 'of foxglove_bridge', '8765'),
             argument('address', 'that foxglove_bridge listens on; 0.0.0.0 lets the whole network in', '127.0.0.1'),
-            argument('rqt', 'rqt_runtime_monitor, which shows /diagnostics', 'false', BOOLEAN),
+            argument('rqt', 'rqt with config/tools/rqt.perspective', 'false', BOOLEAN),
             argument('plotjuggler', 'PlotJuggler with config/tools/plotjuggler.xml', 'false', BOOLEAN),
             OpaqueFunction(function=tools),
         ]

@@ -143,11 +143,18 @@ def test_the_tools_are_chosen_one_by_one():
 
 def test_a_tool_that_is_not_installed_is_one_line_and_one_that_is_starts(tmp_path, monkeypatch):
     monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
-    with pytest.raises(UserError, match='rqt:=true needs rqt_runtime_monitor: apt install ros-.ROS_DISTRO-rqt-runtime'):
+    for package in ('rqt_runtime_monitor', 'rqt_image_view', 'rqt_service_caller'):
+        pretend_installed(tmp_path, package)
+    said = (
+        'rqt:=true needs rqt_gui, rqt_plot: apt install ros-.ROS_DISTRO-rqt-gui ros-.ROS_DISTRO-rqt-plot, or leave it'
+    )
+    with pytest.raises(UserError, match=said):
         processes('tools', foxglove='false', rqt='true')
-    program = pretend_installed(tmp_path, 'rqt_runtime_monitor')
+    pretend_installed(tmp_path, 'rqt_plot')
+    program = pretend_installed(tmp_path, 'rqt_gui')
     (window,) = processes('tools', foxglove='false', rqt='true')
-    assert command(window)[0] == str(program)
+    started = command(window)
+    assert started[0] == str(program) and started[1] == '--perspective-file' and Path(started[2]).is_file()
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from waiting import wait_for
 from hybrid_rl_ros.bringup import node_status, nodes_of_run
 from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.launch_tools import RQT_PLUGINS
 from hybrid_rl_ros.process_environment import profile_variables
 from hybrid_rl_ros.run_folder import read_json_lines
 
@@ -114,11 +115,11 @@ def environment(process) -> dict[str, str]:
 def test_what_is_not_ours_hears_and_speaks_where_the_nodes_do(tmp_path, prefix, monkeypatch, users):
     name = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
     monkeypatch.setenv(name, users) if users else monkeypatch.delenv(name)
-    for tool in ('foxglove_bridge', 'rqt_runtime_monitor'):
+    for tool in ('foxglove_bridge', 'rqt_gui', *RQT_PLUGINS):
         pretend_installed(Path(prefix['AMENT_PREFIX_PATH']), tool)
     started = processes('gazebo', run=str(tmp_path / 'run'), headless='true') + processes('tools', rqt='true')
     theirs = [process for process in started if process.node_package]
-    wanted = ['ros_gz_bridge', 'robot_state_publisher', 'controller_manager', 'foxglove_bridge', 'rqt_runtime_monitor']
+    wanted = ['ros_gz_bridge', 'robot_state_publisher', 'controller_manager', 'foxglove_bridge', 'rqt_gui']
     assert [process.node_package for process in theirs] == wanted
     for process in theirs:
         assert environment(process)[name] == (users or 'LOCALHOST')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -33,3 +34,20 @@ def test_every_panel_of_foxglove_has_a_place_and_a_known_topic():
         named |= set(panel.get('imageMode', {}).values())
         named |= {panel['topicToRender']} if 'topicToRender' in panel else set()
     assert named == known
+
+
+def test_rqt_opens_plugins_with_settings_of_topics_and_services_that_exist():
+    """Read as rqt's perspective manager does: every value is a Python literal, and a plugin's group is named by it."""
+    manager = json.loads((CONFIG / 'tools' / 'rqt.perspective').read_text())['groups']['pluginmanager']
+    plugins = ast.literal_eval(manager['keys']['running-plugins']['repr'])
+    opened = {f'plugin__{name.replace("/", "__")}__{number}' for name, numbers in plugins.items() for number in numbers}
+    assert set(manager['groups']) <= opened
+    values = [
+        (key, ast.literal_eval(value['repr']))
+        for group in manager['groups'].values()
+        for key, value in group['groups']['plugin']['keys'].items()
+    ]
+    assert [value for key, value in values if key == 'topic'] == ['/front/image_raw', '/wrist/image_raw']
+    assert ('current_service_name', '/safety_node/clear_fault') in values
+    (drawn,) = [value for key, value in values if key == 'topics']
+    assert {topic.rpartition('/')[0] for topic in drawn} == {'/reward', '/action/executed'}
