@@ -63,7 +63,7 @@ test: setup
 	@# One process each side by side; then the graphs, of seven processes each, one after the other.
 	@failed=; \
 	.venv/bin/python -m pytest -m 'not long' $(TRIED_AGAIN) -n 2 --dist worksteal $(GRAPHS:%=--ignore=%) || failed=yes; \
-	.venv/bin/python -m pytest -m 'not long' $(TRIED_AGAIN) $(GRAPHS) || failed=yes; \
+	.venv/bin/python -m pytest -m 'not long' --durations=20 $(TRIED_AGAIN) $(GRAPHS) || failed=yes; \
 	test -z "$$failed"
 
 # Two machines, several processes, what learns for half a minute: too long for every change.
