@@ -23,6 +23,7 @@ class EncoderConfig(Section):
         None, description="a safetensors file with a ResNet's weights, as torchvision or timm name them; every camera's"
     )
     features: int = Field(64, ge=8)
+    stride: Literal[2, 4] = Field(2, description="of keypoints' maps, in pixels; 4 costs a quarter")
     mode: Literal['frozen', 'end_to_end'] = Field(
         'frozen', description='frozen: what does not learn is computed once per frame and kept'
     )
@@ -40,6 +41,8 @@ class EncoderConfig(Section):
             raise ValueError(f"weights are a ResNet's: they need kind: resnet10 or resnet18, not kind: {self.kind}")
         if self.kind == 'keypoints' and self.features % 2:
             raise ValueError(f'kind: keypoints has x and y of each point: features ({self.features}) must be even')
+        if self.stride != 2 and self.kind != 'keypoints':
+            raise ValueError(f'stride is of kind: keypoints; not of kind: {self.kind}')
         if self.cached_shifts and self.mode == 'end_to_end':
             raise ValueError('cached_shifts needs mode: frozen; with mode: end_to_end every draw is shifted anew')
         if self.cached_shifts and not self.random_shift_px:

@@ -73,4 +73,6 @@ class Encoders(nn.Module):
 def _encoder(spec: ImageSpec, shape: PolicyShape) -> Encoder:
     if shape.encoder == 'small':
         return SmallEncoder(spec, shape.features)
-    return KeypointEncoder(spec, shape.features) if shape.encoder == 'keypoints' else ResnetEncoder(spec, shape)
+    if shape.encoder == 'keypoints':
+        return KeypointEncoder(spec, shape.features, shape.stride)
+    return ResnetEncoder(spec, shape)

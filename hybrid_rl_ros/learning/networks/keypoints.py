@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from hybrid_rl_ros.data.specs import ImageSpec
 
-CHANNELS = 32
-STRIDE = 2
+CHANNELS = 16
 # Of the first update: a map's largest value, some four deviations up, outweighs all others together.
 SHARPNESS = 4.0
 
@@ -19,17 +18,18 @@ class KeypointEncoder(nn.Module):
     """(B, H, W, 3) uint8 to (B, features) in [-1, 1]: x and y of features / 2 points, all of it trunk.
 
     Each point is the mean place under the softmax of one map, which is standardised over the image first: how sharp it
-    looks then does not depend on the first weights, and a handful of demonstrations moves it to what matters.
+    looks then does not depend on the first weights, and a handful of demonstrations moves it to what matters. The maps
+    are `stride` pixels apart.
     """
 
-    def __init__(self, spec: ImageSpec, features: int) -> None:
+    def __init__(self, spec: ImageSpec, features: int, stride: int = 2) -> None:
         super().__init__()
         points = features // 2
         self.convolutions = nn.Sequential(
-            nn.Conv2d(3, CHANNELS, 5, stride=STRIDE, padding=2), nn.ReLU(), nn.Conv2d(CHANNELS, points, 3, padding=1)
+            nn.Conv2d(3, CHANNELS, 5, stride=stride, padding=2), nn.ReLU(), nn.Conv2d(CHANNELS, points, 3, padding=1)
         )
         self.log_sharpness = nn.Parameter(torch.full((points, 1), math.log(SHARPNESS)))
-        height, width = math.ceil(spec.height / STRIDE), math.ceil(spec.width / STRIDE)
+        height, width = math.ceil(spec.height / stride), math.ceil(spec.width / stride)
         y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing='ij')
         self.places: Tensor
         self.register_buffer('places', torch.stack([x.flatten(), y.flatten()], dim=1))

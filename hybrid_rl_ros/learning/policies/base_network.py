@@ -39,6 +39,7 @@ class BaseShape(Section):
     normalisation: Literal['minmax', 'quantile']
     features: int
     encoder: Literal['small', 'keypoints', 'resnet10', 'resnet18'] = 'small'
+    stride: int = 2
     fixed_norm: bool = False
     relative_frame: bool = False
 
@@ -145,4 +146,5 @@ def refining(network: nn.Module, specs: Specs) -> RefiningNetwork | None:
 
 
 def _encoder_shape(shape: BaseShape) -> PolicyShape:
-    return PolicyShape(features=shape.features, hidden=[], encoder=shape.encoder, fixed_norm=shape.fixed_norm)
+    names = PolicyShape.model_fields.keys() & BaseShape.model_fields.keys() - {'hidden'}
+    return PolicyShape(hidden=[], **{name: getattr(shape, name) for name in names})

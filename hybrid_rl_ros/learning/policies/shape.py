@@ -14,6 +14,7 @@ class PolicyShape(Section):
     features: int
     hidden: list[int]
     encoder: Literal['small', 'keypoints', 'resnet10', 'resnet18'] = 'small'
+    stride: int = 2
     fixed_norm: bool = False
     activation: Literal['tanh', 'relu'] = 'tanh'
     layer_norm: bool = True
@@ -41,6 +42,7 @@ def what_is_seen(config: Config) -> dict[str, Any]:
     return {
         'features': config.encoder.features,
         'encoder': config.encoder.kind,
+        'stride': config.encoder.stride,
         # Loaded weights bring statistics of their own; weights from scratch are normalised otherwise.
         'fixed_norm': config.encoder.weights is not None,
         'relative_frame': config.sac.relative_frame,
