@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from hybrid_rl_ros.data.specs import ImageSpec
 
-CHANNELS = 16
+# Of the first convolution, times its stride: what a coarser map saves, its features must not cost.
+CHANNELS_TIMES_STRIDE = 64
 # Of the first update: a map's largest value, some four deviations up, outweighs all others together.
 SHARPNESS = 4.0
 
@@ -24,9 +25,9 @@ class KeypointEncoder(nn.Module):
 
     def __init__(self, spec: ImageSpec, features: int, stride: int = 2) -> None:
         super().__init__()
-        points = features // 2
+        points, channels = features // 2, CHANNELS_TIMES_STRIDE // stride
         self.convolutions = nn.Sequential(
-            nn.Conv2d(3, CHANNELS, 5, stride=stride, padding=2), nn.ReLU(), nn.Conv2d(CHANNELS, points, 3, padding=1)
+            nn.Conv2d(3, channels, 5, stride=stride, padding=2), nn.ReLU(), nn.Conv2d(channels, points, 3, padding=1)
         )
         self.log_sharpness = nn.Parameter(torch.full((points, 1), math.log(SHARPNESS)))
         height, width = math.ceil(spec.height / stride), math.ceil(spec.width / stride)
