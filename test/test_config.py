@@ -118,6 +118,7 @@ def test_a_preset_is_as_published_and_what_is_set_beside_it_holds():
         ({'weights': '/resnet18.safetensors'}, 'encoder: weights .* kind: resnet10 or resnet18, not kind: small'),
         ({'cached_shifts': 2, 'mode': 'end_to_end'}, 'encoder: cached_shifts needs mode: frozen'),
         ({'cached_shifts': 2, 'random_shift_px': 0}, 'encoder: cached_shifts needs random_shift_px above 0'),
+        ({'kind': 'small', 'stride': 4}, 'encoder: stride is of kind: keypoints; not of kind: small'),
         ({'pretraining': 'dynamo'}, 'encoder.pretraining: dynamo learns from images; observation.cameras names none'),
     ],
 )
