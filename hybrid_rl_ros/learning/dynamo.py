@@ -2,10 +2,10 @@
 
 What an encoder sees of a step must let the next step's features be foretold, given a small code of what changed:
 
-    s_t = encoders(frames_t)      z_t = inverse(s_t, s_t+1)      p_t+1 = forward(s_0..t, z_0..t)
+    s_t = expander(encoders(frames_t))      z_t = inverse(s_t, s_t+1)      p_t+1 = forward(s_0..t, z_0..t)
     loss = 1 - cos(p_t+1, s'_t+1) + the spread and covariance terms of VICReg over s
 
-with s' from a slow copy of the encoders, which no gradient reaches.
+with s' from a slow copy of encoders and expander, which no gradient reaches.
 """
 
 from __future__ import annotations
@@ -30,14 +30,36 @@ from hybrid_rl_ros.learning.policies.shape import shape_of
 # Small against the features: what changed fits in, and the next step as a whole does not.
 CODE = 8
 HIDDEN = 128
+EXPANDED = 128
 TAU = 0.02
 LEAST_SPREAD = 0.5
 SPREAD_WEIGHT = 1.0
 COVARIANCE_WEIGHT = 0.04
 
 
+class Expanded(nn.Module):
+    """Encoders, and behind them what only the loss looks at: (B, EXPANDED) of views.
+
+    Features need not be as spread and as independent as the loss wants its numbers: the places that keypoints are
+    would have to leap across the image for it, and would tell less of it than untrained ones.
+    """
+
+    def __init__(self, encoders: Encoders) -> None:
+        super().__init__()
+        self.encoders = encoders
+        self.expander = nn.Sequential(
+            nn.Linear(encoders.width, 2 * EXPANDED),
+            nn.LayerNorm(2 * EXPANDED),
+            nn.ReLU(),
+            nn.Linear(2 * EXPANDED, EXPANDED),
+        )
+
+    def forward(self, views: dict[str, Tensor], batch: int) -> Tensor:
+        return self.expander(self.encoders(views, batch))
+
+
 class Dynamics(nn.Module):
-    """Features (B, T, D) of windows to what is foretold of their steps 1 to T - 1: (B, T - 1, D)."""
+    """(B, T, D) of windows to what is foretold of their steps 1 to T - 1: (B, T - 1, D)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -64,20 +86,21 @@ def learn_encoders(
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
     settings = config.dynamo
-    encoders = Encoders(demos.specs.observation.images, shape_of(config, 'bc')).to(device)
+    encoders = Encoders(demos.specs.observation.images, shape_of(config, 'bc'))
     if config.encoder.weights is not None:
         load_weights(encoders, Path(config.encoder.weights))
-    slow = copy.deepcopy(encoders).requires_grad_(False)
-    dynamics = Dynamics(encoders.width).to(device)
+    expanded = Expanded(encoders).to(device)
+    slow = copy.deepcopy(expanded).requires_grad_(False)
+    dynamics = Dynamics(EXPANDED).to(device)
     windows = whole_windows(demos, settings.window)
-    optimiser = torch.optim.AdamW([*encoders.parameters(), *dynamics.parameters()], settings.learning_rate)
+    optimiser = torch.optim.AdamW([*expanded.parameters(), *dynamics.parameters()], settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.updates)
     for update in range(settings.updates):
         rows = windows[rng.integers(len(windows), size=settings.batch)]
         frames = demos.frames(rows)
         # Shifted apart: features of the shift itself, which a window keeps, would be foretold for nothing.
         seen, later = (_shifted_windows(frames, config.encoder.random_shift_px, rng, device) for _ in range(2))
-        features = encoders(seen, rows.size).unflatten(0, rows.shape)
+        features = expanded(seen, rows.size).unflatten(0, rows.shape)
         with torch.no_grad():
             targets = slow(later, rows.size).unflatten(0, rows.shape)
         loss = dynamics_loss(dynamics, features, targets)
@@ -86,7 +109,7 @@ def learn_encoders(
         optimiser.step()
         schedule.step()
         with torch.no_grad():
-            for follower, parameter in zip(slow.parameters(), encoders.parameters()):
+            for follower, parameter in zip(slow.parameters(), expanded.parameters()):
                 follower.lerp_(parameter, TAU)
         progress(update + 1, settings.updates, float(loss.detach()))
     return encoders.to('cpu')
