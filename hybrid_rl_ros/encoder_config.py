@@ -67,7 +67,7 @@ class EncoderConfig(Section):
 class DynamoConfig(Section):
     """Pretraining of the encoders by the dynamics of the demonstrations (`encoder.pretraining: dynamo`)."""
 
-    updates: int = Field(1000, ge=1)
+    updates: int = Field(400, ge=1)
     batch: int = Field(32, ge=2, description='windows')
     window: int = Field(5, ge=2, description='steps')
     learning_rate: float = Field(1e-3, gt=0)
