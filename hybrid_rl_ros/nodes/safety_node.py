@@ -28,7 +28,7 @@ from hybrid_rl_ros.ros.arm_commands import make_arm_commander
 from hybrid_rl_ros.ros.driver_states import DriverStates
 from hybrid_rl_ros.ros.gripper_commands import make_gripper_commander
 from hybrid_rl_ros.ros.messages import pick, read_named_vector, stamp_ns, write_named_vector
-from hybrid_rl_ros.ros.node import GraphNode, node_main
+from hybrid_rl_ros.ros.node import ANYBODY, GraphNode, node_main
 from hybrid_rl_ros.ros.polling import PolledSubscriptions
 from hybrid_rl_ros.ros.qos import BURST, LATCHED, SENSOR, STEP
 
@@ -64,7 +64,11 @@ class SafetyNode(GraphNode):
         self._motion: ArmMotion | None = None
         if not self._direct:
             topics = [robot.command.topic, robot.gripper.topic]
-            self.consumers = {**self.consumers, **{topic: ('sim_node', 'gazebo_node') for topic in topics if topic}}
+            sim = self.config.sim
+            # A controller's name is the user's.
+            controllers = 'gazebo_node' in self.peers and sim is not None and sim.control == 'ros2_control'
+            moved_by = (ANYBODY,) if controllers else ('sim_node', 'gazebo_node')
+            self.consumers = {**self.consumers, **{topic: moved_by for topic in topics if topic}}
             self._motion = ArmMotion(self.config, robot)
             self._arm = make_arm_commander(self, robot)
             self._gripper = make_gripper_commander(self, robot, self.config.control_period_s)

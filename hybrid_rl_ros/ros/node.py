@@ -48,10 +48,12 @@ PARENT_POLL_S = 0.5
 STUCK_AFTER_S = 10.0
 PR_SET_PDEATHSIG = 1
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+ANYBODY = '*'
 
 
 class GraphNode(LifecycleNode):
-    """A node of one run. `consumers` names, for each topic it publishes, the nodes that must not miss a message.
+    """A node of one run. `consumers` names, for each topic it publishes, the nodes that must not miss a message,
+    or ANYBODY.
 
     Parameters (read only): run_dir, the folder with config.yaml and specs.json; role, what the run is for (train, eval
     or record); peers, the nodes of this run; autostart. It is ready once it is active and every consumer among its
@@ -199,7 +201,7 @@ class GraphNode(LifecycleNode):
     def publisher(self, message: type, topic: str, qos: Any) -> Publisher:
         """A publisher that counts towards readiness, and is silent while the node is not active."""
         publisher = self.create_lifecycle_publisher(message, topic, qos, event_callbacks=SILENT_PUBLISHER)
-        awaited = {consumer for consumer in self.consumers.get(topic, ()) if consumer in self.peers}
+        awaited = {consumer for consumer in self.consumers.get(topic, ()) if consumer in (ANYBODY, *self.peers)}
         if awaited:
             self._awaited[publisher] = awaited
         return publisher
@@ -239,19 +241,20 @@ class GraphNode(LifecycleNode):
             self._readiness.cancel()
 
     def _check_ready(self) -> None:
-        if any(not awaited <= self._subscribers(publisher) for publisher, awaited in self._awaited.items()):
+        if not all(self._is_heard_by(publisher, awaited) for publisher, awaited in self._awaited.items()):
             return
         self.ready = True
         self.status.values['ready'] = True
         self.status.write()
         self._ready_publisher.publish(String(data=self.get_name()))
 
-    def _subscribers(self, publisher: Publisher) -> set[str]:
-        """Nodes of this graph that hear it, by name: in a count, who only listens would stand for who is awaited."""
-        if not publisher.get_subscription_count():
-            return set()
-        heard_by = self.get_subscriptions_info_by_topic(publisher.topic_name)
-        return {info.node_name for info in heard_by if info.node_namespace == self.get_namespace()}
+    def _is_heard_by(self, publisher: Publisher, awaited: set[str]) -> bool:
+        """By name, because in a count who only listens stands for who is awaited; as matched, which no name tells."""
+        if publisher.get_subscription_count() < len(awaited):
+            return False
+        listening = self.get_subscriptions_info_by_topic(publisher.topic_name)
+        names = {info.node_name for info in listening if info.node_namespace == self.get_namespace()}
+        return awaited <= names | {ANYBODY}
 
     def _publish_diagnostics(self) -> None:
         message = DiagnosticArray(status=[self.status.diagnostics(self.robot.name)])

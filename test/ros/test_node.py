@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from graph_runs import prepare
+from graph_runs import REACH, prepare
 from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
 
 from hybrid_rl_ros.bringup import node_status
 
+GAZEBO = str(Path(REACH).with_name('gazebo_lift.yaml'))
 COMMAND = """
 import os, subprocess, sys
 os.environ['HYBRID_RL_PARENT'] = str(os.getpid())
@@ -80,3 +82,23 @@ def test_who_only_listens_does_not_stand_for_who_is_awaited(nodes, tmp_path):
     finally:
         speaker.kill()
         speaker.wait()
+
+
+def test_with_controllers_the_gate_waits_for_whoever_hears_its_commands(nodes, tmp_path):
+    """They bear the user's names; gazebo_node, one of the run's, does not move the arm then."""
+    prepare(tmp_path, path=GAZEBO)
+    arm, gripper = 'joint_trajectory_controller/joint_trajectory', 'gripper_controller/joint_trajectory'
+    command = [sys.executable, '-m', 'hybrid_rl_ros.nodes.safety_node', '--ros-args', '-p', f'run_dir:={tmp_path}']
+    gate = subprocess.Popen([*command, '-p', 'peers:=[gazebo_node]'])
+    try:
+        nodes.theirs.create_subscription(JointTrajectory, arm, print, 10)
+        nodes.spin_until(lambda: nodes.theirs.count_publishers(gripper) == 1)
+        nodes.spin_until(lambda: 'active_after_s' in node_status(tmp_path, 'safety_node'))
+        until_s = time.monotonic() + 1.0
+        nodes.spin_until(lambda: time.monotonic() > until_s)
+        assert 'ready' not in node_status(tmp_path, 'safety_node')
+        nodes.theirs.create_subscription(JointTrajectory, gripper, print, 10)
+        nodes.spin_until(lambda: 'ready' in node_status(tmp_path, 'safety_node'))
+    finally:
+        gate.kill()
+        gate.wait()
