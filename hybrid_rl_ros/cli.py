@@ -120,9 +120,9 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f'expected a whole number above 0, got {text}')
-    return value
+    if text.isdecimal() and (value := int(text)) > 0:
+        return value
+    raise argparse.ArgumentTypeError(f'expected a whole number above 0, got {text}')
 
 
 def _train(options: argparse.Namespace) -> int:

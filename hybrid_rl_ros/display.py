@@ -105,7 +105,7 @@ def progress(run: Path, config: Config, role: str, rates: Rates, graph: Graph) -
         if warning := node_status(run, status.stem).get('warning'):
             facts[status.stem] = warning
     if not learner.get('updates') and learner.get('env_steps', 0) >= max(1, config.warm_up_steps):
-        facts['learner'] = 'its first updates, which are compiled: a minute at most, nothing hangs'
+        facts['learner'] = 'its first updates, which take longest (they may have to be compiled)'
     if graph.learner_lost:
         facts['learner'] = 'LOST: the arm goes on with the last weights; stop, then train --resume'
     if graph.bag_lost:

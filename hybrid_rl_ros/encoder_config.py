@@ -23,7 +23,7 @@ class EncoderConfig(Section):
         None, description="a safetensors file with a ResNet's weights, as torchvision or timm name them; every camera's"
     )
     features: int = Field(64, ge=8)
-    stride: Literal[2, 4] = Field(2, description="of keypoints' maps, in pixels; 4 costs a quarter")
+    stride: Literal[2, 4] = Field(2, description="of keypoints' maps, in pixels; 4 costs a sixth")
     mode: Literal['frozen', 'end_to_end'] = Field(
         'frozen', description='frozen: what does not learn is computed once per frame and kept'
     )

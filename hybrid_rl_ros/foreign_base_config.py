@@ -83,7 +83,12 @@ def read_foreign_base(path: Path) -> ForeignBaseFile:
 def foreign_sha256(path: Path) -> str:
     """Of the description and its models together. Raises UserError."""
     files = [path, *(path.parent / model for model in _models(read_foreign_base(path)).values())]
-    return hashlib.sha256(b''.join(file.read_bytes() for file in files)).hexdigest()
+    # What torch.onnx.export leaves outside of a model: all its weights, by default.
+    files += [outside for file in files if (outside := file.with_name(f'{file.name}.data')).is_file()]
+    try:
+        return hashlib.sha256(b''.join(file.read_bytes() for file in files)).hexdigest()
+    except OSError as error:
+        raise UserError(f'{error.filename}: cannot be read: {error.strerror}') from None
 
 
 def _models(file: ForeignBaseFile) -> dict[str, str]:

@@ -48,6 +48,7 @@ def test_a_mistake_is_named_with_what_was_expected(read, line):
             ['record', '--episodes', '0'],
             'argument --episodes: expected a whole number above 0, got 0; see hybrid-rl record',
         ),
+        (['record', '--episodes', 'ten'], 'argument --episodes: expected a whole number above 0, got ten'),
         (['trian'], "invalid choice: 'trian'"),
         (['eval', '--run', 'x', '--episodes', '1', '--bset'], 'unrecognized arguments: --bset; see hybrid-rl --help'),
     ],

@@ -130,6 +130,15 @@ def test_a_base_may_be_steered_with_other_steps_of_its_sampler(tmp_path):
     assert all(torch.equal(value, base.network.state_dict()[n]) for n, value in agent.network.base.state_dict().items())
 
 
+def test_a_base_without_cameras_was_made_with_any_encoder(tmp_path):
+    shape = steered_shape_of(make_config()).base.model_copy(
+        update={'encoder': 'keypoints', 'stride': 4, 'features': 12}
+    )
+    base = Policy.build(SPECS, shape, 'base')
+    save_base(base.network, SPECS, tmp_path / 'policy.safetensors')
+    begin_pretrained(make_agent(), make_config(), tmp_path)
+
+
 @pytest.mark.parametrize('variant', ['na', 'sac'])
 def test_steering_leaves_the_base_as_it_was(variant):
     agent, batch = make_agent(variant=variant), chunk_batch()

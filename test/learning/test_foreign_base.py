@@ -15,6 +15,7 @@ from hybrid_rl_ros.bringup import resolve_specs
 from hybrid_rl_ros.config import Config, load_config
 from hybrid_rl_ros.data.specs import ImageSpec, Observation, Specs
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.foreign_base_config import foreign_sha256
 from hybrid_rl_ros.learning.acting import PolicyActor
 from hybrid_rl_ros.learning.agents.dsrl import DsrlAgent
 from hybrid_rl_ros.learning.export_base import export_base
@@ -240,6 +241,22 @@ def test_a_model_with_chance_in_it_is_refused(tmp_path):
         steered_agent(file)
 
 
+def test_an_encoder_with_chance_in_it_is_refused(tmp_path):
+    """The learner would keep one of its draws, and the arm act on others."""
+
+    class Forgets(torch.nn.Module):
+        def forward(self, image):
+            return torch.nn.functional.dropout(image[:, :, 4, 5], 0.5, training=True)
+
+    specs = with_camera(SPECS)
+    file = export(network_of_ours(specs), specs, tmp_path, 'onnx')
+    picture = torch.zeros(1, 3, *FRONT.shape[:2])
+    torch.export.save(torch.export.export(Forgets(), (), {'image': picture}), str(file.with_name('forgets.pt2')))
+    camera = {'model': 'forgets.pt2', 'features': 3}
+    with pytest.raises(UserError, match='cameras.front: forgets.pt2 makes different features of the same picture'):
+        steered_agent(rewritten(file, cameras={'front': camera}), specs)
+
+
 def test_a_model_without_a_noise_to_steer_is_refused(tmp_path):
     file = foreign(tmp_path, Deaf(), torch.zeros(1, 2))
     with pytest.raises(UserError, match="has no input 'noise' for the noise, but state"):
@@ -303,3 +320,10 @@ def test_a_model_that_changed_since_the_run_began_is_refused(exported):
     exported.write_text(exported.read_text() + '# touched\n')
     with pytest.raises(UserError, match='has changed since the run began'):
         Policy.from_bytes(policy.to_bytes(1))
+
+
+def test_weights_that_lie_beside_their_model_are_part_of_it(tmp_path, ours):
+    file = export(ours, SPECS, tmp_path, 'onnx')
+    alone = foreign_sha256(file)
+    file.with_name('base.onnx.data').write_bytes(b'weights')
+    assert foreign_sha256(file) != alone

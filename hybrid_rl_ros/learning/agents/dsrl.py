@@ -34,6 +34,7 @@ from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble, Trunk, squashed
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.learning.policies.steered import ACTIVATION, SteeredNetwork, steered_shape_of
 
+ENCODERS = ('encoder', 'features', 'stride', 'fixed_norm')
 SET_AFTER_CLONING = ('executed', 'steps', 'refine', 'refine_share', 'refine_noise', 'normalisation')
 
 
@@ -87,9 +88,10 @@ class DsrlAgent(SavedAgent):
     def use_base(self, policy: Policy) -> None:
         """Steer this one. Raises RuntimeError or LookupError for one that is not what the configuration says."""
         wanted = self.network.shape.base.model_dump(mode='json')
+        unused = () if self.encoders.width else ENCODERS
         for key, (was, said) in differences(policy.head['shape'], wanted).items():
             # Weights of another method may have the same shapes.
-            if key not in SET_AFTER_CLONING:
+            if key not in (*SET_AFTER_CLONING, *unused):
                 raise LookupError(f'{key} {said}, and its base was made with {key} {was}')
         self.network.base.load_state_dict(policy.network.state_dict())
 

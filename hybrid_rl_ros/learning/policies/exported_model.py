@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._pytree import tree_unflatten
 
 from hybrid_rl_ros.errors import UserError
 
@@ -83,7 +84,10 @@ class _OnnxRunner:
         self._output = name
 
     def run(self, named: dict[str, np.ndarray]) -> np.ndarray:
-        return self._session.run([self._output], named)[0]
+        made = self._session.run([self._output], named)[0]
+        if not isinstance(made, np.ndarray):
+            raise TypeError(f'its output {self._output} is a {type(made).__name__}, expected a tensor')
+        return made
 
 
 class _TorchRunner:
@@ -92,8 +96,7 @@ class _TorchRunner:
         with torch.device('cpu'):
             program = torch.export.load(str(model))
         self.inputs = [str(name) for name in program.graph_signature.user_inputs]
-        arguments, _ = program.call_spec.in_spec.children_specs
-        self._by_position = arguments.num_leaves
+        self._called_with = program.call_spec.in_spec
         self._module = program.module()
 
     def require_output(self, _: str) -> None:
@@ -101,9 +104,10 @@ class _TorchRunner:
 
     @torch.no_grad()
     def run(self, named: dict[str, np.ndarray]) -> np.ndarray:
-        tensors = {name: torch.from_numpy(named[name]) for name in self.inputs}
-        by_name = {name: tensors.pop(name) for name in self.inputs[self._by_position :]}
-        return self._module(*tensors.values(), **by_name).numpy()
+        by_position, by_name = tree_unflatten(
+            [torch.from_numpy(named[name]) for name in self.inputs], self._called_with
+        )
+        return self._module(*by_position, **by_name).numpy()
 
 
 def _line(error: Exception) -> str:

@@ -123,10 +123,16 @@ class ForeignEncoder(nn.Module):
         super().__init__()
         self._camera = camera
         self._mean, self._std = np.array(camera.mean, np.float32), np.array(camera.std, np.float32)
-        pictures = {'picture': self._scaled(np.zeros((2, *spec.shape), np.uint8))}
+        noise = np.random.default_rng(0).integers(0, 256, (2, *spec.shape), np.uint8)
+        pictures = {'picture': self._scaled(noise)}
         where = f'{path}: cameras.{spec.camera}: '
         self._model = _opened(where, path.parent / camera.model, {'picture': camera.input}, camera.output, pictures)
-        _require_shape(where + camera.model, self._model(pictures), (camera.features,))
+        made = self._model(pictures)
+        _require_shape(where + camera.model, made, (camera.features,))
+        if not np.array_equal(made, self._model(pictures)):
+            raise UserError(
+                f'{where}{camera.model} makes different features of the same picture; export it for inference'
+            )
 
     def trunk(self, images: Tensor) -> Tensor:
         made = self._model({'picture': self._scaled(images.cpu().numpy())})
