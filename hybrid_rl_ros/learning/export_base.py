@@ -7,6 +7,7 @@ makes them .pt2. They need nothing of this package.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -55,6 +56,9 @@ def export_base(policy: Path, out: Path, kind: str) -> Path:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f'{out}: cannot be a folder: {error.strerror}') from None
+    # The exporters say of it what they like.
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise UserError(f'{out}: cannot be written: Permission denied')
     suffix = '.onnx' if kind == 'onnx' else '.pt2'
     seen = network.observations, len(specs.observation.state)
     example = {
