@@ -11,6 +11,7 @@ from hybrid_rl_ros.config_file import Section
 # What the published configurations of these methods say; every key can be set beside `preset`.
 _SAC_PRESETS: dict[str, dict[str, Any]] = {
     'rlpd': {
+        'averaged_updates': 1,
         'activation': 'relu',
         'actor_layer_norm': False,
         'critics': 10,
@@ -23,6 +24,7 @@ _SAC_PRESETS: dict[str, dict[str, Any]] = {
         'critic_updates_per_actor_update': 20,
     },
     'serl': {
+        'averaged_updates': 1,
         'critics': 10,
         'critic_subset': 2,
         'discount': 0.96,
@@ -32,6 +34,7 @@ _SAC_PRESETS: dict[str, dict[str, Any]] = {
     },
     # Haarnoja et al. 2018, as Stable-Baselines3 has it; no demonstrations.
     'sac': {
+        'averaged_updates': 1,
         'activation': 'relu',
         'actor_layer_norm': False,
         'discount': 0.99,
@@ -42,7 +45,13 @@ _SAC_PRESETS: dict[str, dict[str, Any]] = {
         'demo_ratio': 0.0,
         'updates_per_step': 1,
     },
-    'hil_serl': {'discount': 0.97, 'batch': 256, 'updates_per_step': 4, 'critic_updates_per_actor_update': 2},
+    'hil_serl': {
+        'averaged_updates': 1,
+        'discount': 0.97,
+        'batch': 256,
+        'updates_per_step': 4,
+        'critic_updates_per_actor_update': 2,
+    },
 }
 
 
@@ -61,6 +70,9 @@ class SacConfig(Section):
     discount: float = Field(0.97, gt=0, lt=1)
     n_step: int = Field(1, ge=1, description='rewards summed before the target bootstraps')
     tau: float = Field(0.005, gt=0, le=1)
+    averaged_updates: int = Field(
+        500, ge=1, description='the policy that acts has the mean weights of so many updates; 1: those of the last'
+    )
     learning_rate: float = Field(3e-4, gt=0)
     initial_temperature: float = Field(0.01, gt=0)
     target_entropy_per_dim: float = Field(-0.5, description='times the number of action dimensions; RLPD: -0.5')

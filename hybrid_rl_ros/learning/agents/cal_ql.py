@@ -18,6 +18,8 @@ from hybrid_rl_ros.learning.agents.sac import SacAgent
 from hybrid_rl_ros.learning.batch import Batch
 from hybrid_rl_ros.learning.networks.adam import Parameters
 from hybrid_rl_ros.learning.networks.mlp import squashed
+from hybrid_rl_ros.learning.networks.running_mean import RunningMean
+from hybrid_rl_ros.learning.policies.gaussian import gaussian
 from hybrid_rl_ros.learning.policies.policy import Policy
 
 # tanh's slope is nothing at its ends, and the density there without bounds.
@@ -37,6 +39,8 @@ class CalQlAgent(SacAgent):
     def __init__(self, specs: Specs, config: Config, device: str) -> None:
         super().__init__(specs, config, device)
         self.offline = config.offline
+        # Online begins with the last weights, and so what acts first is what was shown offline.
+        self.averaged = RunningMean(gaussian(self.network), 1)
 
     def use_actor(self, policy: Policy) -> None:
         super().use_actor(policy)

@@ -25,6 +25,7 @@ from hybrid_rl_ros.learning.mean_metrics import MeanMetrics
 from hybrid_rl_ros.learning.networks.adam import Adam, Parameters
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.networks.mlp import CriticEnsemble, GaussianActor, Trunk, divergence, squashed
+from hybrid_rl_ros.learning.networks.running_mean import RunningMean
 from hybrid_rl_ros.learning.networks.value import ValueNetwork
 from hybrid_rl_ros.learning.policies.gaussian import gaussian
 from hybrid_rl_ros.learning.policies.policy import Policy
@@ -51,6 +52,7 @@ class SacAgent(SavedAgent):
         network = gaussian(self._policy.network).requires_grad_(True).to(device)
         network.encoders.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network, self.encoders, self.actor = network, network.encoders, network.actor
+        self.averaged = RunningMean(network, config.sac.averaged_updates)
         if config.encoder.mode == 'frozen':
             self.encoders.freeze_trunks()
         trunk = Trunk(self.config.hidden, self.config.activation, self.config.critic_layer_norm)
@@ -118,6 +120,11 @@ class SacAgent(SavedAgent):
         """
         self.origin = copy.deepcopy(self.actor).requires_grad_(False)
 
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        # What was learned offline, or before there were means, goes on as its own mean.
+        own = {name.replace('network', 'averaged', 1): state[name] for name in state if name.startswith('network/')}
+        super().load_state_dict({**own, **state})
+
     def update(self, batch: Batch, updates: int) -> Metrics:
         """`updates` critic updates on equal slices, with the actor's and temperature's in their ratio; their means."""
         metrics = MeanMetrics()
@@ -130,7 +137,12 @@ class SacAgent(SavedAgent):
             if due and self.updates > self.actor_rests_until:
                 self.pull.fill_(self._pull_now())
                 metrics.add(self._update_actor(part, self.draw_noise(part)))
+            self.averaged.follow(self.updates)
         return metrics.floats()
+
+    def policy(self) -> Policy:
+        """With weights that are the mean of the last updates': one update's alone are now better, now worse by far."""
+        return self.policy_of(self.averaged.network if self.updates else self.network)
 
     def update_gripper(self, batch: Batch) -> dict[str, Tensor]:
         """One step of the gripper's critic, on what the encoders make of the views at present."""
@@ -227,6 +239,7 @@ class SacAgent(SavedAgent):
     def _parts(self) -> dict[str, nn.Module]:
         return {
             'network': self.network,
+            **({} if self.averaged.network is self.network else {'averaged': self.averaged.network}),
             'critics': self.value.critics,
             'target_value': self.target_value,
             'critic_adam': self.critic_adam,

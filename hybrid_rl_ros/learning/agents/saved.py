@@ -26,7 +26,10 @@ class SavedAgent(ABC):
         """Everything with weights or moments, by the name that it is saved under."""
 
     def policy(self) -> Policy:
-        self._policy = Policy(self.network, self._policy.specs, self._policy.head)
+        return self.policy_of(self.network)
+
+    def policy_of(self, network: Network) -> Policy:
+        self._policy = Policy(network, self._policy.specs, self._policy.head)
         self._policy.network.to('cpu')
         return self._policy
 
