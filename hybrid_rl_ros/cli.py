@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hybrid_rl_ros.bringup import RunFailedError
 from hybrid_rl_ros.data_commands import add_data_commands
@@ -38,7 +38,13 @@ def run(arguments: list[str]) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """One line for a mistake; argparse prints every option above it."""
+    """One line for a mistake, which names the command's own help; argparse prints every option above it."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f'unrecognized arguments: {" ".join(unknown)}')
+        return known, unknown
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f'{message}; see {self.prog} --help')

@@ -50,7 +50,10 @@ def test_a_mistake_is_named_with_what_was_expected(read, line):
         ),
         (['record', '--episodes', 'ten'], 'argument --episodes: expected a whole number above 0, got ten'),
         (['trian'], "invalid choice: 'trian'"),
-        (['eval', '--run', 'x', '--episodes', '1', '--bset'], 'unrecognized arguments: --bset; see hybrid-rl --help'),
+        (
+            ['eval', '--run', 'x', '--episodes', '1', '--bset'],
+            'unrecognized arguments: --bset; see hybrid-rl eval --help',
+        ),
     ],
 )
 def test_a_mistake_in_a_command_is_one_line_without_every_option_there_is(capsys, arguments, line):
