@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def make_ours(case: Case) -> Callable[[int], None]:
     """What does a number of critic updates, as the update loop does them, drawing the batches included."""
     torch.set_num_threads(case['threads'])
-    # The peers' own networks: ReLU, and critics with or without layer normalisation.
-    preset = {'preset': 'rlpd'} if case['layer_norm'] else {'preset': 'sac', 'critic_layer_norm': False}
+    # The peers' own networks and losses: ReLU, entropy as value, and critics with or without layer normalisation.
+    preset = {'preset': 'rlpd' if case['layer_norm'] else 'sac', 'critic_layer_norm': case['layer_norm']}
     config = Config.model_validate(
         {
             'sac': {
@@ -31,6 +31,7 @@ def make_ours(case: Case) -> Callable[[int], None]:
                 'hidden': case['hidden'],
                 'critics': case['critics'],
                 'critic_subset': 2,
+                'entropy_backup': True,
                 'batch': case['batch'],
                 'updates_per_step': case['utd'],
                 'critic_updates_per_actor_update': case['utd'],
