@@ -164,6 +164,9 @@ class Config(Section):
     robot: str = 'sim_arm'
     namespace: str = ''
     demos: str | None = None
+    symmetry: Literal['none', 'left_right'] = Field(
+        'none', description='left_right: arm, cameras and task are their own mirror image; all is learned from as both'
+    )
     sim: SimConfig | None = SimConfig()
     observation: ObservationConfig = ObservationConfig()
     action: ActionConfig = ActionConfig()
@@ -342,6 +345,22 @@ class Config(Section):
                 raise ValueError(f'observation.cameras.{name}.source: a camera does not wait; it needs clock: realtime')
             if camera.source is not None and not (name.isidentifier() and name.isascii()):
                 raise ValueError(f'observation.cameras.{name}: expected a name of letters, digits and _ only')
+        return self
+
+    @model_validator(mode='after')
+    def _symmetry_fits(self) -> Config:
+        if self.symmetry == 'none':
+            return self
+        if self.action.space != 'ee_delta':
+            raise ValueError('symmetry: left_right needs action.space: ee_delta; joints have no mirror image')
+        if self.has_base:
+            raise ValueError(f'symmetry: left_right is not for agent: {self.agent}')
+        kept = self.encoder.pretraining == 'dynamo' or (self.encoder.mode == 'frozen' and self.agent != 'bc')
+        if self.observation.cameras and kept:
+            raise ValueError(
+                'symmetry: left_right needs encoder.mode: end_to_end, and a pretraining other than dynamo: of frozen '
+                'encoders the features are kept, and not the images that can be mirrored'
+            )
         return self
 
     @model_validator(mode='after')

@@ -11,6 +11,7 @@ import torch
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.learning.feature_cache import FeatureCache
+from hybrid_rl_ros.learning.mirror import Mirror
 from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.networks.resnet_weights import load_weights
@@ -46,15 +47,20 @@ def clone_behaviour(
         network.encoders.freeze_trunks()
     cache = FeatureCache(demos, network.encoders if frozen else None, config)
     cache.catch_up(demos.sequence)
+    mirror = Mirror(cache.specs) if config.symmetry == 'left_right' else None
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, bc.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, bc.learning_rate, total_steps=bc.updates)
     for update in range(bc.updates):
         rows = demos.sample_rows(bc.batch, rng)
-        state = torch.from_numpy(cache.states(rows)[:, :shared]).to(device)
-        action = torch.from_numpy(cache.actions(rows)).to(device)
         seen = cache.views(rows, rng) if frozen else _shifted_frames(demos, rows, config.encoder.random_shift_px, rng)
-        views = {camera: torch.from_numpy(view).to(device) for camera, view in seen.items()}
+        parts = {'state': cache.states(rows), 'action': cache.actions(rows)}
+        parts |= {f'views/{camera}': view for camera, view in seen.items()}
+        if mirror is not None:
+            parts = mirror.half_of(parts, rng)
+        state = torch.from_numpy(parts['state'][:, :shared]).to(device)
+        action = torch.from_numpy(parts['action']).to(device)
+        views = {camera: torch.from_numpy(parts[f'views/{camera}']).to(device) for camera in seen}
         loss = (network.actor.mode(network.inputs(state, views)) - action).square().mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -7,6 +7,7 @@ import torch
 
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.replay_store import ReplayStore
+from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.networks.encoder import Encoders
@@ -33,6 +34,11 @@ class FeatureCache:
         self._states = np.zeros((store.capacity, len(store.specs.observation.state)), np.float32)
         self._views: dict[str, np.ndarray] = {}
         self._encoded = 0
+
+    @property
+    def specs(self) -> Specs:
+        """Of what it gives, in the frame of the configuration."""
+        return self._frame.specs
 
     def catch_up(self, before_sequence: int) -> None:
         """Encode the steps that came since the last call, up to but without `before_sequence`."""

@@ -17,6 +17,7 @@ from hybrid_rl_ros.learning.agents.base import Sampling
 from hybrid_rl_ros.learning.batch import Batch, NoiseBatch
 from hybrid_rl_ros.learning.feature_cache import FeatureCache
 from hybrid_rl_ros.learning.networks.augment import random_shift
+from hybrid_rl_ros.learning.mirror import Mirror
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.staging import Staging
 
@@ -36,6 +37,7 @@ class Source:
         frozen = config.encoder.mode == 'frozen'
         self.cache = FeatureCache(store, encoders if frozen else None, config)
         self._reader = None if frozen else BatchReader(store)
+        self._mirror = Mirror(self.cache.specs) if config.symmetry == 'left_right' else None
         self._shift_px = config.encoder.random_shift_px
         self._sampling = sampling
 
@@ -68,7 +70,7 @@ class Source:
             parts['noise'] = self.store.noises(rows).reshape(len(rows), -1)
         for name, views in zip(('views', 'next_views'), self._views(rows, ahead.next_rows, rng)):
             parts |= {f'{name}/{camera}': view for camera, view in views.items()}
-        return parts
+        return parts if self._mirror is None else self._mirror.half_of(parts, rng)
 
     def _states(self, rows: np.ndarray) -> np.ndarray:
         """(B, To * S), the newest last."""
