@@ -101,6 +101,7 @@ PUSH_FROZEN = Variant(
         'sac.updates_per_step=4',
         'sac.critic_updates_per_actor_update=2',
         'sac.input_scale=demonstrations',
+        'symmetry=none',
     ),
 )
 # Handicapped by few demonstrations, but not by ones that are all alike, or there is nothing to steer. `frozen` is the

@@ -29,12 +29,9 @@ class Mirror:
     def half_of(self, parts: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
         """The parts of a batch (learning/sampler.py), each transition as it was or mirrored, by even chance."""
         which = rng.random(len(parts['state'])) < 0.5
-        mirrored = {
-            'action': self.actions(parts['action'], which),
-            **{name: self.states(parts[name], which) for name in ('state', 'next_state') if name in parts},
-            **{name: self.images(view, which) for name, view in parts.items() if '/' in name},
-        }
-        return {**parts, **mirrored}
+        mirrored = parts | {'action': self.actions(parts['action'], which)}
+        mirrored |= {name: self.states(parts[name], which) for name in ('state', 'next_state') if name in parts}
+        return mirrored | {name: self.images(view, which) for name, view in parts.items() if '/' in name}
 
     def states(self, states: np.ndarray, which: np.ndarray) -> np.ndarray:
         """(B, T * S), any number of states side by side."""

@@ -16,8 +16,8 @@ from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.agents.base import Sampling
 from hybrid_rl_ros.learning.batch import Batch, NoiseBatch
 from hybrid_rl_ros.learning.feature_cache import FeatureCache
-from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.mirror import Mirror
+from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.staging import Staging
 
