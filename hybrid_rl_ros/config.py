@@ -355,12 +355,6 @@ class Config(Section):
             raise ValueError('symmetry: left_right needs action.space: ee_delta; joints have no mirror image')
         if self.has_base:
             raise ValueError(f'symmetry: left_right is not for agent: {self.agent}')
-        kept = self.encoder.pretraining == 'dynamo' or (self.encoder.mode == 'frozen' and self.agent != 'bc')
-        if self.observation.cameras and kept:
-            raise ValueError(
-                'symmetry: left_right needs encoder.mode: end_to_end, and a pretraining other than dynamo: of frozen '
-                'encoders the features are kept, and not the images that can be mirrored'
-            )
         return self
 
     @model_validator(mode='after')

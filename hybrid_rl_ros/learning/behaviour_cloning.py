@@ -47,17 +47,20 @@ def clone_behaviour(
         network.encoders.freeze_trunks()
     cache = FeatureCache(demos, network.encoders if frozen else None, config)
     cache.catch_up(demos.sequence)
-    mirror = Mirror(cache.specs) if config.symmetry == 'left_right' else None
+    mirror = Mirror(cache.specs, config)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, bc.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, bc.learning_rate, total_steps=bc.updates)
     for update in range(bc.updates):
         rows = demos.sample_rows(bc.batch, rng)
-        seen = cache.views(rows, rng) if frozen else _shifted_frames(demos, rows, config.encoder.random_shift_px, rng)
+        mirrored = mirror.draw(bc.batch, rng)
+        if frozen:
+            seen = cache.views(rows, rng, mirrored)
+        else:
+            seen = _shifted_frames(demos, rows, config.encoder.random_shift_px, rng)
         parts = {'state': cache.states(rows), 'action': cache.actions(rows)}
         parts |= {f'views/{camera}': view for camera, view in seen.items()}
-        if mirror is not None:
-            parts = mirror.half_of(parts, rng)
+        parts = mirror.parts(parts, mirrored)
         state = torch.from_numpy(parts['state'][:, :shared]).to(device)
         action = torch.from_numpy(parts['action']).to(device)
         views = {camera: torch.from_numpy(parts[f'views/{camera}']).to(device) for camera in seen}

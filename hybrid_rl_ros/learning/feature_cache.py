@@ -9,6 +9,7 @@ from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.learning.mirror import mirrored_images
 from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.policies.policy import normalised_actions, normalised_states
@@ -18,8 +19,9 @@ from hybrid_rl_ros.learning.relative_frame import make_frame
 class FeatureCache:
     """`states(rows)` (B, S) and `actions(rows)` (B, A) are normalised, and as seen in the frame of the configuration.
 
-    `views(rows, rng)` {camera: (B, ...)} come from the trunks of `encoders`. With encoder.cached_shifts each frame has
-    so many shifted copies, and every view is of one of them or of the frame.
+    `views(rows, rng, mirrored)` {camera: (B, ...)} come from the trunks of `encoders`. With encoder.cached_shifts each
+    frame has so many shifted copies, and every view is of one of them or of the frame. With symmetry: left_right there
+    are mirror images of them all, for the rows that are `mirrored` (B,).
     """
 
     def __init__(self, store: ReplayStore, encoders: Encoders | None, config: Config) -> None:
@@ -29,6 +31,7 @@ class FeatureCache:
         self._start = np.zeros(4, np.float32)
         self._starts = np.zeros((store.capacity, 4), np.float32)
         self._shifts, self._shift_px = config.encoder.cached_shifts, config.encoder.random_shift_px
+        self._symmetric = config.symmetry == 'left_right'
         self._seed = config.seed
         # Zeroed memory is only taken from the machine when it is first written.
         self._states = np.zeros((store.capacity, len(store.specs.observation.state)), np.float32)
@@ -57,12 +60,15 @@ class FeatureCache:
         actions = self._frame.actions(self._store.actions(rows), self._starts[rows])
         return normalised_actions(actions, self._frame.specs)
 
-    def views(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def views(
+        self, rows: np.ndarray, rng: np.random.Generator, mirrored: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
         """`rng` chooses among a frame's copies, for each row and camera by itself; without copies it is not asked."""
+        first = 0 if mirrored is None else mirrored * (self._shifts + 1)
         if not self._shifts:
-            return {camera: values[rows, 0] for camera, values in self._views.items()}
+            return {camera: values[rows, first] for camera, values in self._views.items()}
         return {
-            camera: values[rows, rng.integers(self._shifts + 1, size=len(rows))]
+            camera: values[rows, first + rng.integers(self._shifts + 1, size=len(rows))]
             for camera, values in self._views.items()
         }
 
@@ -81,6 +87,8 @@ class FeatureCache:
             # Of the step's number alone, so that a resumed run shifts as the first one did.
             rng = np.random.default_rng([self._seed, sequence])
             frames = {camera: self._with_shifts(frame, rng) for camera, frame in frames.items()}
+        if self._symmetric:
+            frames = {camera: np.concatenate([frame, mirrored_images(frame)]) for camera, frame in frames.items()}
         images = {camera: torch.from_numpy(frame).to(encoders.device) for camera, frame in frames.items()}
         for camera, value in encoders.trunks(images).items():
             if camera not in self._views:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.specs import Specs, VectorSpec
 from hybrid_rl_ros.errors import UserError
 
@@ -16,22 +17,34 @@ KEPT = ('x', 'z', 'vx', 'vz', 'dx', 'dz', 'dry', 'gripper', 'opening', 'distance
 
 
 class Mirror:
-    """Normalised states and actions and (B, H, W, 3) images, each mirrored where `which` (B,) says so, others kept."""
+    """Normalised states and actions, and images, each mirrored where `which` (B,) says so and kept elsewhere.
 
-    def __init__(self, specs: Specs) -> None:
+    Where the configuration knows of no symmetry all stays as it is, and `which` is None.
+    """
+
+    def __init__(self, specs: Specs, config: Config) -> None:
         """`specs`: those of the frame that is learned in. Raises UserError for a number without a mirror image."""
+        self._symmetric = config.symmetry == 'left_right'
+        if not self._symmetric:
+            return
         self._state_signs, self._state_offsets = _reflection(specs.observation.state, 'observation.state')
         self._action_signs, offsets = _reflection(specs.action, 'action')
         if offsets.any():
             name = specs.action.names[int(np.flatnonzero(offsets)[0])]
             raise UserError(f'symmetry: left_right: the bounds of action {name} are not the same to both sides')
 
-    def half_of(self, parts: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """The parts of a batch (learning/sampler.py), each transition as it was or mirrored, by even chance."""
-        which = rng.random(len(parts['state'])) < 0.5
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray | None:
+        """(count,) bool, each by even chance."""
+        return rng.random(count) < 0.5 if self._symmetric else None
+
+    def parts(self, parts: dict[str, np.ndarray], which: np.ndarray | None) -> dict[str, np.ndarray]:
+        """Of a batch (learning/sampler.py); features that come instead of images are of mirrored ones already."""
+        if which is None:
+            return parts
         mirrored = parts | {'action': self.actions(parts['action'], which)}
         mirrored |= {name: self.states(parts[name], which) for name in ('state', 'next_state') if name in parts}
-        return mirrored | {name: self.images(view, which) for name, view in parts.items() if '/' in name}
+        images = {name: view for name, view in parts.items() if '/' in name and view.dtype == np.uint8}
+        return mirrored | {name: _mirrored_where(which, view) for name, view in images.items()}
 
     def states(self, states: np.ndarray, which: np.ndarray) -> np.ndarray:
         """(B, T * S), any number of states side by side."""
@@ -44,10 +57,16 @@ class Mirror:
         copies = actions.shape[1] // len(self._action_signs)
         return np.where(which[:, None], actions * np.tile(self._action_signs, copies), actions)
 
-    def images(self, images: np.ndarray, which: np.ndarray) -> np.ndarray:
-        """In place."""
-        images[which] = images[which, :, ::-1]
-        return images
+
+def mirrored_images(images: np.ndarray) -> np.ndarray:
+    """(B, H, W, 3), a view of the same memory."""
+    return images[:, :, ::-1]
+
+
+def _mirrored_where(which: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """`images` themselves, changed in place."""
+    images[which] = mirrored_images(images[which])
+    return images
 
 
 def _reflection(vector: VectorSpec, where: str) -> tuple[np.ndarray, np.ndarray]:

@@ -37,7 +37,7 @@ class Source:
         frozen = config.encoder.mode == 'frozen'
         self.cache = FeatureCache(store, encoders if frozen else None, config)
         self._reader = None if frozen else BatchReader(store)
-        self._mirror = Mirror(self.cache.specs) if config.symmetry == 'left_right' else None
+        self._mirror = Mirror(self.cache.specs, config)
         self._shift_px = config.encoder.random_shift_px
         self._sampling = sampling
 
@@ -57,6 +57,7 @@ class Source:
     def parts(self, rows: np.ndarray, rng: np.random.Generator, before_sequence: int | None = None) -> Parts:
         """What a batch is made of, for `rows` (B,), by the names of Batch's fields; views/<camera>."""
         sampling = self._sampling
+        mirrored = self._mirror.draw(len(rows), rng)
         ahead = n_step(self.store, rows, sampling.n_step, sampling.discount, before_sequence, drawn=True)
         parts = {
             'state': self._states(rows),
@@ -68,9 +69,9 @@ class Source:
         }
         if sampling.by_noise:
             parts['noise'] = self.store.noises(rows).reshape(len(rows), -1)
-        for name, views in zip(('views', 'next_views'), self._views(rows, ahead.next_rows, rng)):
+        for name, views in zip(('views', 'next_views'), self._views(rows, ahead.next_rows, rng, mirrored)):
             parts |= {f'{name}/{camera}': view for camera, view in views.items()}
-        return parts if self._mirror is None else self._mirror.half_of(parts, rng)
+        return self._mirror.parts(parts, mirrored)
 
     def _states(self, rows: np.ndarray) -> np.ndarray:
         """(B, To * S), the newest last."""
@@ -87,10 +88,10 @@ class Source:
         return self.cache.actions(ahead).reshape(len(rows), -1)
 
     def _views(
-        self, rows: np.ndarray, after: np.ndarray, rng: np.random.Generator
+        self, rows: np.ndarray, after: np.ndarray, rng: np.random.Generator, mirrored: np.ndarray | None
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         if self._reader is None:
-            return self.cache.views(rows, rng), self.cache.views(after, rng)
+            return self.cache.views(rows, rng, mirrored), self.cache.views(after, rng, mirrored)
         images, next_images = self._reader.frame_pairs(rows, after)
         # Drawn independently for an observation and its successor.
         return (
