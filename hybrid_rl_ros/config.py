@@ -352,9 +352,9 @@ class Config(Section):
         if self.symmetry == 'none':
             return self
         if self.action.space != 'ee_delta':
-            raise ValueError('symmetry: left_right needs action.space: ee_delta; joints have no mirror image')
+            raise ValueError('symmetry: left_right needs action.space: ee_delta; leave symmetry out with another')
         if self.has_base:
-            raise ValueError(f'symmetry: left_right is not for agent: {self.agent}')
+            raise ValueError(f'symmetry: left_right is not for agent: {self.agent}; set symmetry: none with it')
         return self
 
     @model_validator(mode='after')

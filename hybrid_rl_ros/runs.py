@@ -33,7 +33,7 @@ from hybrid_rl_ros.run_folder import by_task, exploring, read_json, read_json_li
 WINDOW = 20
 TASK_WINDOW = 50
 # Of a configuration, what is in the weights; and of `base` what is not.
-LEARNED = {'agent', 'agent_settings', 'demos', 'encoder', 'bc', 'dynamo', 'offline', 'sac', 'base', 'dsrl'}
+LEARNED = {'agent', 'agent_settings', 'demos', 'symmetry', 'encoder', 'bc', 'dynamo', 'offline', 'sac', 'base', 'dsrl'}
 ACTS_OF_BASE = ('noise', 'executed', 'blend')
 PRETRAINING = {
     'policy': 'hybrid_rl_ros.learning.pretrain',

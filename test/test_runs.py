@@ -86,6 +86,7 @@ def test_a_run_that_has_ended_takes_no_other_settings_unless_it_is_to_go_on(tmp_
         ('dsrl', 'agent=base', 'agent is dsrl'),
         ('base', 'base.chunk=8', 'base.chunk is 4'),
         ('sac', 'sac.hidden=[8]', 'sac.hidden is [256, 256]'),
+        ('sac', 'symmetry=left_right', 'symmetry is none'),
         ('base', 'base.noise=zero', None),
         ('base', 'base.executed=1', None),
         ('dsrl', 'clock=realtime', None),

@@ -9,6 +9,7 @@ from hybrid_rl_ros.control.action_space import action_dimensions
 from hybrid_rl_ros.control.kinematics import ArmKinematics
 from hybrid_rl_ros.control.reach import Reach
 from hybrid_rl_ros.control.reset_routine import require_possible
+from hybrid_rl_ros.control.symmetry import require_symmetry
 from hybrid_rl_ros.data.specs import ActionSpec, Dimension, ImageSpec, ObservationSpec, Specs, VectorSpec
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.robot_config import RobotConfig
@@ -20,7 +21,7 @@ AXES = 'xyz'
 
 
 def arm_specs(config: Config, robot: RobotConfig, kinematics: ArmKinematics) -> Specs:
-    """The specs of `config` on `robot`. Raises UserError for a state name that nothing provides."""
+    """The specs of `config` on `robot`. Raises UserError for a state name that nothing provides, and what cannot be."""
     # What only the critics see comes last; learning/networks/value.py relies on it.
     seen = [*config.observation.state, *config.observation.critic_only]
     state = tuple(_state_dimension(name, config, robot, kinematics) for name in seen)
@@ -36,10 +37,12 @@ def arm_specs(config: Config, robot: RobotConfig, kinematics: ArmKinematics) -> 
         ImageSpec(camera=name, height=camera.height, width=camera.width)
         for name, camera in config.observation.cameras.items()
     )
-    return Specs(
+    specs = Specs(
         observation=ObservationSpec(state=VectorSpec(dimensions=state), images=images),
         action=ActionSpec(dimensions=actions),
     )
+    require_symmetry(config, specs, robot, kinematics)
+    return specs
 
 
 def _state_dimension(

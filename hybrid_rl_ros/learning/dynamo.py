@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.errors import UserError
+from hybrid_rl_ros.learning.mirror import Mirror
 from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.networks.encoder import Encoders
 from hybrid_rl_ros.learning.networks.resnet_weights import load_weights
@@ -92,12 +93,13 @@ def learn_encoders(
     expanded = Expanded(encoders).to(device)
     slow = copy.deepcopy(expanded).requires_grad_(False)
     dynamics = Dynamics(EXPANDED).to(device)
+    mirror = Mirror(demos.specs, config)
     windows = whole_windows(demos, settings.window)
     optimiser = torch.optim.AdamW([*expanded.parameters(), *dynamics.parameters()], settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.updates)
     for update in range(settings.updates):
         rows = windows[rng.integers(len(windows), size=settings.batch)]
-        frames = demos.frames(rows)
+        frames = mirror.images(demos.frames(rows), mirror.draw(settings.batch, rng))
         # Shifted apart: features of the shift itself, which a window keeps, would be foretold for nothing.
         seen, later = (_shifted_windows(frames, config.encoder.random_shift_px, rng, device) for _ in range(2))
         features = expanded(seen, rows.size).unflatten(0, rows.shape)

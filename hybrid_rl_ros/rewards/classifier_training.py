@@ -17,6 +17,7 @@ from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.data.specs import ImageSpec, Specs
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.feature_cache import FeatureCache
+from hybrid_rl_ros.learning.mirror import Mirror
 from hybrid_rl_ros.learning.networks.augment import random_shift
 from hybrid_rl_ros.learning.networks.resnet_weights import load_weights
 from hybrid_rl_ros.learning.policies.shape import PolicyShape, what_is_seen
@@ -112,7 +113,7 @@ def _trained(
     if config.encoder.weights is not None:
         load_weights(classifier.encoders, Path(config.encoder.weights))
     classifier.to(device)
-    cache = None
+    cache, mirror = None, Mirror(store.specs, config)
     if frozen:
         classifier.encoders.freeze_trunks()
         cache = FeatureCache(store, classifier.encoders, config)
@@ -127,7 +128,11 @@ def _trained(
     label = (torch.arange(settings.batch) < half).float().to(device)
     for update in range(settings.updates):
         rows = np.concatenate([rng.choice(successes, half), rng.choice(others, settings.batch - half)])
-        seen = cache.views(rows, rng) if cache else _shifted_frames(store, rows, images, config, rng)
+        mirrored = mirror.draw(settings.batch, rng)
+        if cache:
+            seen = cache.views(rows, rng, mirrored)
+        else:
+            seen = mirror.images(_shifted_frames(store, rows, images, config, rng), mirrored)
         views = {camera: torch.from_numpy(view).to(device) for camera, view in seen.items()}
         loss = F.binary_cross_entropy_with_logits(classifier(views, len(rows)), label)
         optimiser.zero_grad(set_to_none=True)
