@@ -169,7 +169,7 @@ _ALL = (
         agents=('sac', 'bc'),
         settings=EVALUATED,
         demos=10,
-        variants=(PLAIN, PUSH_FROZEN),
+        variants=(PLAIN, Variant('no_symmetry', ('symmetry=none',)), PUSH_FROZEN),
     ),
     Benchmark(
         name='peg_insert',
