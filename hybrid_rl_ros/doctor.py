@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hybrid_rl_ros.bringup import resolve_specs
 from hybrid_rl_ros.config import Config, load_config
 from hybrid_rl_ros.config_file import share_folder
 from hybrid_rl_ros.doctor_checks import Check, fail, ok, warn
 from hybrid_rl_ros.doctor_robot import camera_check, file_checks, live_checks
 from hybrid_rl_ros.doctor_simulation import simulation_checks
+from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.process_environment import LOCALHOST_ONLY, discovery_setting, node_environment, profile_variables
 from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.shared_memory import abandoned, size_of
@@ -44,7 +46,7 @@ def doctor(config_path: Path | None, robot_name: str | None, as_json: bool, over
     if robot is not None:
         checks += file_checks(robot)
         if config is not None:
-            checks += _config_checks(config)
+            checks += [*_config_checks(config), _specs(config)]
         if live and facts:
             checks += live_checks(robot, facts)
             if config is not None and simulation:
@@ -130,6 +132,16 @@ def _discovery(environment: dict[str, str]) -> Check:
         where = f'this machine and {peers}' if peers else 'this machine only (others: ROS_STATIC_PEERS)'
         return ok('discovery', f'{where}, domain {domain}')
     return warn('discovery', f'{name}={reach}, domain {domain}: anyone on the network can command the arm', mend)
+
+
+def _specs(config: Config) -> Check:
+    """What every command begins with: the numbers that the configuration names, and the robot it is for."""
+    try:
+        specs = resolve_specs(config)
+    except UserError as error:
+        return fail('observation, action', str(error), 'change the configuration: no run begins with it')
+    numbers, cameras = len(specs.observation.state), len(specs.observation.images)
+    return ok('observation, action', f'{numbers} numbers and {cameras} cameras, {len(specs.action)} numbers')
 
 
 def _config_checks(config: Config) -> list[Check]:

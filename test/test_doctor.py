@@ -166,6 +166,12 @@ def test_a_simulated_run_needs_no_robot():
     assert 'joint_states' not in result.stdout
 
 
+def test_a_configuration_that_no_run_begins_with_fails():
+    result = doctor('--config', str(CONFIG / 'sim_push.yaml'), '--set', 'observation.state=[joint1.position]')
+    assert result.returncode == 1
+    assert [line for line in failures(result) if 'joint1.position has no mirror image that is known' in line]
+
+
 def test_without_rclpy_it_says_how_to_get_it(tmp_path):
     (tmp_path / 'rclpy.py').write_text('raise ModuleNotFoundError("No module named \'rclpy\'", name="rclpy")\n')
     result = doctor(PYTHONPATH=str(tmp_path))
