@@ -38,10 +38,11 @@ LAST = 50
 
 @dataclass(frozen=True)
 class Variant:
-    """The same task and agent with other settings (`key=value`)."""
+    """The same task and agent with other settings (`key=value`). `recorded`: those that its demonstrations have too."""
 
     name: str | None = None
     settings: tuple[str, ...] = ()
+    recorded: tuple[str, ...] = ()
 
 
 PLAIN = Variant()
@@ -89,8 +90,12 @@ LIFT_VARIANTS = (
     PLAIN,
     Variant('no_demos', ('demos=null',)),
     *(Variant(preset, (f'sac={{preset: {preset}}}',)) for preset in ('serl', 'hil_serl')),
-    # Twenty updates of ten critics for every step: in 32 bits each seed takes an hour and more.
-    Variant('rlpd', ('sac={preset: rlpd}', 'train.precision=bf16')),
+    # Twenty updates of ten critics for every step: in 32 bits, and for longer, each seed takes an hour and more.
+    Variant(
+        'rlpd',
+        ('sac={preset: rlpd}', 'train.precision=bf16', 'train.env_steps=3000'),
+        recorded=('reward={step_reward: -1, success_reward: 0}',),
+    ),
     Variant('end_to_end', ('encoder={kind: small, mode: end_to_end, random_shift_px: 4}', 'sac.updates_per_step=2')),
     Variant('frozen_random', ('encoder.pretraining=none',)),
     Variant('frozen_dynamo', ('encoder.pretraining=dynamo',)),
@@ -261,20 +266,6 @@ def run_seed(benchmark: Benchmark, seed: int, only: list[str] | None) -> None:
     """All rows, or those of `only`, each from the same demonstrations, which are recorded if they are not there yet."""
     folder = ROOT / 'runs' / 'benchmarks' / f'{benchmark.name}-seed{seed}'
     config = ['--config', f'config/{benchmark.config}', '--set', f'seed={seed}']
-    demos: list[str] = []
-    if benchmark.demos:
-        store = folder / 'demos'
-        expert = ['--expert', benchmark.task, '--noise', benchmark.demo_noise]
-        if not store.exists():
-            part = folder / 'shown' if benchmark.also_shown else store
-            hybrid_rl('record', *config, '--episodes', str(benchmark.demos), *expert, '--out', str(part))
-            parts = [part]
-            for number, setting in enumerate(benchmark.also_shown):
-                parts.append(folder / f'shown{number}')
-                hybrid_rl('record', *config, '--set', setting, '--episodes', '3', *expert, '--out', str(parts[-1]))
-            if benchmark.also_shown:
-                hybrid_rl('data', 'merge', *map(str, parts), '--out', str(store))
-        demos = ['--set', f'demos={store.relative_to(ROOT)}']
     if benchmark.labelled:
         teach_judges(benchmark, folder, config)
     for agent, variant in benchmark.compared():
@@ -290,8 +281,10 @@ def run_seed(benchmark: Benchmark, seed: int, only: list[str] | None) -> None:
                     shutil.copytree(other, run / 'pretrained')
                     break
         judge = str((folder / JUDGE).relative_to(ROOT))
-        chosen = [setting.replace('{judge}', judge) for setting in (*benchmark.settings, *variant.settings)]
+        given = (*benchmark.settings, *variant.settings, *variant.recorded)
+        chosen = [setting.replace('{judge}', judge) for setting in given]
         settings = [part for setting in chosen for part in ('--set', setting)]
+        demos = demonstrations(benchmark, variant, folder, config)
         train = ['train', *config, '--set', f'agent={agent}', *demos, *settings]
         hybrid_rl(*train, '--run', str(run.relative_to(ROOT)))
         if benchmark.labelled:
@@ -300,6 +293,25 @@ def run_seed(benchmark: Benchmark, seed: int, only: list[str] | None) -> None:
         command = 'hybrid-rl ' + shlex.join(train)
         head = {'task': benchmark.task, 'agent': agent, 'variant': variant.name, 'command': command}
         keep(benchmark.results(agent, variant), head, result_of(run, seed))
+
+
+def demonstrations(benchmark: Benchmark, variant: Variant, folder: Path, config: list[str]) -> list[str]:
+    """The option that names them, after they were recorded if they are not there yet."""
+    if not benchmark.demos:
+        return []
+    store = folder / (f'demos-{variant.name}' if variant.recorded else 'demos')
+    expert = ['--expert', benchmark.task, '--noise', benchmark.demo_noise]
+    if not store.exists():
+        record = ['record', *config, *(part for setting in variant.recorded for part in ('--set', setting))]
+        part = folder / 'shown' if benchmark.also_shown else store
+        hybrid_rl(*record, '--episodes', str(benchmark.demos), *expert, '--out', str(part))
+        parts = [part]
+        for number, setting in enumerate(benchmark.also_shown):
+            parts.append(folder / f'shown{number}')
+            hybrid_rl(*record, '--set', setting, '--episodes', '3', *expert, '--out', str(parts[-1]))
+        if benchmark.also_shown:
+            hybrid_rl('data', 'merge', *map(str, parts), '--out', str(store))
+    return ['--set', f'demos={store.relative_to(ROOT)}']
 
 
 def teach_judges(benchmark: Benchmark, folder: Path, config: list[str]) -> None:

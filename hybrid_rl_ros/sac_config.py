@@ -10,16 +10,16 @@ from hybrid_rl_ros.config_file import Section
 
 # What the published configurations of these methods say; every key can be set beside `preset`.
 _SAC_PRESETS: dict[str, dict[str, Any]] = {
-    # Its values for pixels. Those for locomotion count entropy as value, and where success ends an episode and earns 1
-    # it is worth more to go on: of 30 training episodes of lift none succeeded any more.
+    # As it has them for robots that are told of success alone, where entropy is no value and each step costs 1: with a
+    # success that earns 1 such a temperature outweighs it, and no lift succeeded any more.
     'rlpd': {
         'averaged_updates': 1,
         'activation': 'relu',
         'actor_layer_norm': False,
         'critics': 10,
-        'critic_subset': 1,
+        'critic_subset': 2,
         'discount': 0.99,
-        'initial_temperature': 0.1,
+        'initial_temperature': 1.0,
         'batch': 256,
         'updates_per_step': 20,
         'critic_updates_per_actor_update': 20,

@@ -100,8 +100,8 @@ def test_a_preset_is_as_published_and_what_is_set_beside_it_holds():
     from hybrid_rl_ros.config import SacConfig
 
     rlpd = SacConfig.model_validate({'preset': 'rlpd', 'batch': 64})
-    assert (rlpd.critics, rlpd.critic_subset, rlpd.updates_per_step, rlpd.discount) == (10, 1, 20, 0.99)
-    assert (rlpd.initial_temperature, rlpd.entropy_backup, rlpd.activation) == (0.1, False, 'relu')
+    assert (rlpd.critics, rlpd.critic_subset, rlpd.updates_per_step, rlpd.discount) == (10, 2, 20, 0.99)
+    assert (rlpd.initial_temperature, rlpd.entropy_backup, rlpd.activation) == (1.0, False, 'relu')
     assert rlpd.batch == 64
     serl = SacConfig(preset='serl')
     assert (serl.critics, serl.critic_subset, serl.discount, serl.critic_updates_per_actor_update) == (10, 2, 0.96, 4)
