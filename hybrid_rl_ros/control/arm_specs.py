@@ -21,7 +21,7 @@ AXES = 'xyz'
 
 
 def arm_specs(config: Config, robot: RobotConfig, kinematics: ArmKinematics) -> Specs:
-    """The specs of `config` on `robot`. Raises UserError for a state name that nothing provides, and what cannot be."""
+    """The specs of `config` on `robot`. Raises UserError for a number that is not there, and a wrong symmetry."""
     # What only the critics see comes last; learning/networks/value.py relies on it.
     seen = [*config.observation.state, *config.observation.critic_only]
     state = tuple(_state_dimension(name, config, robot, kinematics) for name in seen)

@@ -58,13 +58,12 @@ def clone_behaviour(
             seen = cache.views(rows, rng, mirrored)
         else:
             seen = _shifted_frames(demos, rows, config.encoder.random_shift_px, rng)
-        parts = {'state': cache.states(rows), 'action': cache.actions(rows)}
-        parts |= {f'views/{camera}': view for camera, view in seen.items()}
-        parts = mirror.parts(parts, mirrored)
+        views = {f'views/{camera}': view for camera, view in seen.items()}
+        parts = mirror.parts({'state': cache.states(rows), 'action': cache.actions(rows), **views}, mirrored)
         state = torch.from_numpy(parts['state'][:, :shared]).to(device)
         action = torch.from_numpy(parts['action']).to(device)
-        views = {camera: torch.from_numpy(parts[f'views/{camera}']).to(device) for camera in seen}
-        loss = (network.actor.mode(network.inputs(state, views)) - action).square().mean()
+        images = {camera: torch.from_numpy(parts[f'views/{camera}']).to(device) for camera in seen}
+        loss = (network.actor.mode(network.inputs(state, images)) - action).square().mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
