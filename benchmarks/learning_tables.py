@@ -41,16 +41,16 @@ def row(agent: str, seed: dict[str, Any]) -> str:
 
 def plot(path: Path, results: list[dict[str, Any]], window: int) -> None:
     """Training curves of every seed; an agent that does not train online is a line at its evaluation."""
-    figure, axes = plt.subplots(figsize=(7, 3.5), layout='constrained')
+    figure, axes = plt.subplots(figsize=(8, 3.5), layout='constrained')
     for number, result in enumerate(results):
-        for seed in result['seeds']:
-            label = f'{name_of(result)}, seed {seed["seed"]}'
+        for place, seed in enumerate(result['seeds']):
+            label = None if place else name_of(result)
             style = ('-', '--', ':')[(seed['seed'] - 1) % 3]
             if seed['curve']:
                 axes.plot(*zip(*seed['curve']), style, color=f'C{number}', label=label)
             else:
-                axes.axhline(seed['success_rate_eval'], linestyle=style, color=f'C{number}', label=f'{label} (eval)')
+                axes.axhline(seed['success_rate_eval'], linestyle=style, color=f'C{number}', label=label)
     axes.set(xlabel='control steps', ylabel=f'success, last {window} episodes', ylim=(-0.02, 1.02))
-    axes.legend(fontsize=8)
+    figure.legend(loc='outside right upper', fontsize=8, title='seeds 1 - 2 -- 3 :', title_fontsize=8)
     figure.savefig(path, metadata={'Date': None})
     plt.close(figure)
