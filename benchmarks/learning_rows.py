@@ -143,7 +143,12 @@ _ALL = (
         agents=('sac', 'bc'),
         settings=EVALUATED,
         demos=10,
-        variants=(PLAIN, Variant('no_symmetry', ('symmetry=none',)), PUSH_FROZEN),
+        variants=(
+            PLAIN,
+            Variant('no_symmetry', ('symmetry=none',)),
+            Variant('no_symmetry_last_weights', ('symmetry=none', 'sac.averaged_updates=1')),
+            PUSH_FROZEN,
+        ),
     ),
     Benchmark(
         name='peg_insert',

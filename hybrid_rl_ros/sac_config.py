@@ -10,8 +10,8 @@ from hybrid_rl_ros.config_file import Section
 
 # What the published configurations of these methods say; every key can be set beside `preset`.
 _SAC_PRESETS: dict[str, dict[str, Any]] = {
-    # As it has them for robots that are told of success alone, where entropy is no value and each step costs 1: with a
-    # success that earns 1 such a temperature outweighs it, and no lift succeeded any more.
+    # As it has them for robots that are told of success alone, where entropy is no value and each step costs 1. Beside
+    # values of at most 1, where a success earns 1 and nothing costs, such a temperature is large.
     'rlpd': {
         'averaged_updates': 1,
         'activation': 'relu',
