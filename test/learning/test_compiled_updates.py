@@ -8,12 +8,14 @@ from collections.abc import Iterator
 import pytest
 import torch
 from test_sac import make_batch, make_specs
+from torch.func import functional_call, grad
 
 from hybrid_rl_ros.config import Config
 from hybrid_rl_ros.errors import UserError
 from hybrid_rl_ros.learning.agents.sac import SacAgent
 from hybrid_rl_ros.learning.compiling import Compiled
-from hybrid_rl_ros.learning.networks.adam import Adam
+from hybrid_rl_ros.learning.networks.adam import Adam, Parameters
+from hybrid_rl_ros.learning.networks.resnet import BasicBlock
 
 
 def make_agent(how: str, precision: str = 'fp32', mode: str = 'end_to_end', kind: str = 'small') -> SacAgent:
@@ -74,6 +76,24 @@ def test_compiled_updates_of_a_resnet_end_where_plain_ones_do(mode):
     for name, value in plain.items():
         # The first steps of Adam are of the learning rate's size whatever the gradient's, and of its sign.
         assert torch.allclose(compiled[name].float(), value.float(), atol=2e-3), name
+
+
+@pytest.mark.slow
+def test_a_resnets_block_compiles_with_its_gradient_in_16_bits():
+    block = BasicBlock(32, 64, 2, fixed_norm=False).to(memory_format=torch.channels_last)
+
+    def loss(parameters: Parameters, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast('cpu', torch.bfloat16):
+            return functional_call(block, parameters, (x,)).float().square().mean()
+
+    def gradients(x: torch.Tensor) -> Parameters:
+        return grad(loss)(dict(block.named_parameters()), x)
+
+    x = torch.randn(4, 32, 16, 16, generator=torch.Generator().manual_seed(0))
+    x = x.contiguous(memory_format=torch.channels_last)
+    plain = gradients(x)
+    for name, value in Compiled(gradients, 'on', 'cpu')(x).items():
+        assert (value - plain[name]).norm() < 0.02 * plain[name].norm(), name
 
 
 def test_16_bits_learn_much_the_same():

@@ -37,6 +37,17 @@ class ChannelAffine(nn.Module):
         return x * self.weight[:, None, None] + self.bias[:, None, None]
 
 
+class GroupNorm(nn.GroupNorm):
+    """In fp32 where the rest is in bf16, as autocast has it on a GPU.
+
+    On a CPU it leaves them in bf16, and then inductor writes C++ that no compiler takes (PyTorch 2.13): of the two norms
+    whose outputs a block adds it gives both biases' gradients, which are the same sum, one name.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.float())
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions around a shortcut; names as torchvision has them."""
 
@@ -127,4 +138,4 @@ class ResnetEncoder(nn.Module):
 
 
 def _norm(channels: int, fixed: bool) -> nn.Module:
-    return ChannelAffine(channels) if fixed else nn.GroupNorm(channels // CHANNELS_PER_GROUP, channels)
+    return ChannelAffine(channels) if fixed else GroupNorm(channels // CHANNELS_PER_GROUP, channels)
