@@ -25,7 +25,7 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], how: str, device: str) -> None:
         self._plain, self._how = function, how
         self._call = function
-        if how == 'on' or (how == 'auto' and _can_compile(device)):
+        if how == 'on' or (how == 'auto' and can_compile(device)):
             mode = 'reduce-overhead' if device == 'cuda' else None
             self._call = torch.compile(function, fullgraph=True, dynamic=False, mode=mode)
 
@@ -36,7 +36,7 @@ class Compiled:
         try:
             return self._call(*arguments)
         except torch._dynamo.exc.TorchDynamoException as error:
-            reason = ' '.join(str(error).split())[:300]
+            reason = _reason(error)
             if self._how == 'on':
                 raise UserError(f'train.compile=on: the update cannot be compiled here: {reason}') from None
             logger.warning('updates are not compiled: %s', reason)
@@ -44,8 +44,15 @@ class Compiled:
             return self._plain(*arguments)
 
 
-def _can_compile(device: str) -> bool:
+def can_compile(device: str) -> bool:
     """On a GPU PyTorch brings its own. Where compiling is switched off its modules need not be read: 2 s of a start."""
     if os.environ.get('TORCHDYNAMO_DISABLE') == '1':
         return False
     return device == 'cuda' or any(shutil.which(name) for name in (os.environ.get('CXX', 'g++'), 'clang++'))
+
+
+def _reason(error: Exception) -> str:
+    """In one line; of a C++ compiler's output what it complains of, not its command, which comes first and is long."""
+    text = ' '.join(str(error).split())
+    complaint = text.find(' error: ')
+    return f'{text[:60]} ...{text[complaint : complaint + 240]}' if complaint > 60 else text[:300]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from test_sac import make_batch, make_specs
+from torch._dynamo.exc import TorchDynamoException
 from torch.func import functional_call, grad
 
 from hybrid_rl_ros.config import Config
@@ -116,3 +117,14 @@ def test_what_cannot_be_compiled_runs_as_it_is_unless_it_was_asked_for():
     assert Compiled(breaks_the_graph, 'auto', 'cpu')(torch.ones(2)).tolist() == [2.0, 2.0]
     with pytest.raises(UserError, match='train.compile=on: the update cannot be compiled here'):
         Compiled(breaks_the_graph, 'on', 'cpu')(torch.ones(2))
+
+
+def test_what_a_compiler_complains_of_is_named_and_not_its_command(monkeypatch):
+    def refused(*_: object) -> None:
+        command, complaint = '-D MACRO ' * 100, "x.cpp:122: error: conflicting declaration 'auto a'"
+        raise TorchDynamoException(f'CppCompileError: C++ compile error\n\nCommand:\n{command}\n{complaint}')
+
+    monkeypatch.setattr(torch, 'compile', lambda *_, **__: refused)
+    with pytest.raises(UserError, match="here: CppCompileError: C.*error: conflicting declaration 'auto a'$") as raised:
+        Compiled(torch.neg, 'on', 'cpu')(torch.ones(2))
+    assert '\n' not in str(raised.value) and len(str(raised.value)) < 400

@@ -93,6 +93,24 @@ def test_a_restored_agent_acts_and_goes_on_as_the_one_that_was_saved():
         restored.update(batch, 1)
 
 
+def test_frozen_weights_are_saved_once_and_restored_everywhere():
+    specs, batch = make_specs(cameras=('front',)), make_batch(cameras=('front',))
+    agent, restored = make_agent(specs, 'frozen'), make_agent(specs, 'frozen')
+    batch.views = batch.next_views = agent.encoders.trunks(batch.views)
+    agent.update(batch, 1)
+    state = agent.state_dict()
+    frozen = [name for name, value in agent.network.named_parameters() if not value.requires_grad]
+    assert frozen and not any(f'{copy}/{name}' in state for copy in ('averaged', 'target_value') for name in frozen)
+    with torch.no_grad():
+        for value in restored.network.parameters():
+            value.add_(1.0)
+    restored.load_state_dict(state)
+    copies = agent.value.encoders, restored.averaged.network.encoders, restored.target_value.encoders
+    for name in frozen:
+        one, *others = (encoders.state_dict()[name.removeprefix('encoders.')] for encoders in copies)
+        assert all(torch.equal(one, other) for other in others), name
+
+
 def test_a_checkpoint_from_before_there_were_means_goes_on_as_its_own_mean():
     agent, batch = make_agent(averaged_updates=1), make_batch()
     agent.update(batch, 1)

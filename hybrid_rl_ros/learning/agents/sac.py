@@ -120,10 +120,16 @@ class SacAgent(SavedAgent):
         """
         self.origin = copy.deepcopy(self.actor).requires_grad_(False)
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """What is frozen is the same in the network, its mean and the targets, and is saved once."""
+        again = self._frozen_again()
+        return {name: value for name, value in super().state_dict().items() if name not in again}
+
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        frozen = {name: state[original] for name, original in self._frozen_again().items()}
         # What was learned offline, or before there were means, goes on as its own mean.
         own = {name.replace('network', 'averaged', 1): state[name] for name in state if name.startswith('network/')}
-        super().load_state_dict({**own, **state})
+        super().load_state_dict({**own, **frozen, **state})
 
     def update(self, batch: Batch, updates: int) -> Metrics:
         """`updates` critic updates on equal slices, with the actor's and temperature's in their ratio; their means."""
@@ -247,6 +253,11 @@ class SacAgent(SavedAgent):
             'temperature_adam': self.temperature_adam,
             **(self.gripper.parts() if self.gripper is not None else {}),
         }
+
+    def _frozen_again(self) -> dict[str, str]:
+        """Of the copies of weights that are frozen the names that they had in a state, and whose copies they are."""
+        frozen = [name for name, value in self.network.named_parameters() if not value.requires_grad]
+        return {f'{part}/{name}': f'network/{name}' for part in ('averaged', 'target_value') for name in frozen}
 
     def _pull_now(self) -> float:
         share = (self.updates - self.actor_rests_until) / self.config.actor_pull_updates

@@ -40,8 +40,8 @@ class ChannelAffine(nn.Module):
 class GroupNorm(nn.GroupNorm):
     """In fp32 where the rest is in bf16, as autocast has it on a GPU.
 
-    On a CPU it leaves them in bf16, and then inductor writes C++ that no compiler takes (PyTorch 2.13): of the two norms
-    whose outputs a block adds it gives both biases' gradients, which are the same sum, one name.
+    On a CPU it leaves them in bf16, and then inductor (PyTorch 2.13) writes C++ that does not compile: where a block
+    adds the outputs of two of them, both biases' gradients are the same sum, stored twice under one name.
     """
 
     def forward(self, x: Tensor) -> Tensor:
