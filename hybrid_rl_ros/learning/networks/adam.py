@@ -25,12 +25,11 @@ class Adam(nn.Module):
     def step(self, parameters: Parameters, gradients: Parameters) -> None:
         decay_first, decay_second = self._betas
         self.steps.add_(1.0)
-        correction_first = 1.0 - decay_first**self.steps
-        correction_second = (1.0 - decay_second**self.steps).sqrt()
+        step_size = self._learning_rate / (1.0 - decay_first**self.steps)
+        widened = (1.0 - decay_second**self.steps).rsqrt()
         for index, (name, value) in enumerate(parameters.items()):
             first, second = getattr(self, f'first_{index}'), getattr(self, f'second_{index}')
             gradient = gradients[name]
             first.lerp_(gradient, 1.0 - decay_first)
             second.mul_(decay_second).addcmul_(gradient, gradient, value=1.0 - decay_second)
-            direction = (first / correction_first) / (second.sqrt() / correction_second + 1e-8)
-            value.sub_(self._learning_rate * direction)
+            value.sub_(step_size * first / (second.sqrt() * widened + 1e-8))

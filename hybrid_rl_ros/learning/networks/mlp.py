@@ -148,7 +148,7 @@ class CriticEnsemble(nn.Module):
         hidden = x.expand(weights[0].shape[0], *x.shape)
         layers = []
         for layer in range(len(weights) - 1):
-            hidden = torch.baddbmm(biases[layer], hidden, weights[layer])
+            hidden = torch.bmm(hidden, weights[layer]) + biases[layer]
             if gains:
                 hidden = F.layer_norm(hidden, hidden.shape[-1:]) * gains[layer] + offsets[layer]
             hidden = self.activation(hidden)
