@@ -26,10 +26,10 @@ class Adam(nn.Module):
         decay_first, decay_second = self._betas
         self.steps.add_(1.0)
         step_size = self._learning_rate / (1.0 - decay_first**self.steps)
-        widened = (1.0 - decay_second**self.steps).rsqrt()
+        correction_second = (1.0 - decay_second**self.steps).rsqrt()
         for index, (name, value) in enumerate(parameters.items()):
             first, second = getattr(self, f'first_{index}'), getattr(self, f'second_{index}')
             gradient = gradients[name]
             first.lerp_(gradient, 1.0 - decay_first)
             second.mul_(decay_second).addcmul_(gradient, gradient, value=1.0 - decay_second)
-            value.sub_(step_size * first / (second.sqrt() * widened + 1e-8))
+            value.sub_(step_size * first / (second.sqrt() * correction_second + 1e-8))
