@@ -41,7 +41,7 @@ def node_environment(fastdds_profile: Path, threads: int) -> dict[str, str]:
         # Spinning OpenMP threads made updates up to fifteen times slower on a loaded machine.
         'OMP_WAIT_POLICY': 'PASSIVE',
         # Some tens of microseconds they may: to sleep and be woken between two short loops took a fifth of an update's
-        # time of two threads on idle cores. One thread, the learner's default, has nobody to wait for.
+        # time of two threads on idle cores. On busy ones it costs a tenth; one thread, the default, waits for nobody.
         'GOMP_SPINCOUNT': '700',
         'OMP_NUM_THREADS': str(threads),
         # glibc gives large tensors back and faults them in again at every step unless told otherwise.

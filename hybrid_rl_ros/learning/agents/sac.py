@@ -255,7 +255,7 @@ class SacAgent(SavedAgent):
         }
 
     def _frozen_again(self) -> dict[str, str]:
-        """Of the copies of weights that are frozen the names that they had in a state, and whose copies they are."""
+        """Where a state would hold frozen weights again, and under which name it holds them."""
         frozen = [name for name, value in self.network.named_parameters() if not value.requires_grad]
         return {f'{part}/{name}': f'network/{name}' for part in ('averaged', 'target_value') for name in frozen}
 
