@@ -33,6 +33,9 @@ STOP_WITHIN_S = 15.0
 SIM_READY_WITHIN_S = 60.0
 # Started before everything else, because the others give up on missing topics.
 SIMULATIONS = ('sim_node', 'gazebo_node')
+# No image goes to them or comes from them: see config/fastdds_udp.xml. A bag may have images of any topic.
+WITHOUT_IMAGES = ('safety_node', 'teleop_node')
+WITH_ANY_IMAGE = ('bag_node',)
 # robot: simulation, cameras, observation, safety gate. Two machines share a run as `no_learner` and `learner`: an arm
 # whose policy runs beside it goes on when the link is cut.
 PARTS = ('all', 'robot', 'no_robot', 'learner', 'no_learner')
@@ -205,7 +208,7 @@ class Bringup:
 
     def _start(self, node: NodeProcess) -> None:
         command = node.command(self._run.resolve(), self._role, self._peers, self._config.namespace)
-        environment = environment_of_nodes(self._config)
+        environment = environment_of(node.name, self._config)
         with open(self._run / 'logs' / f'{node.name}.log', 'ab') as log:
             # A session of its own: Ctrl-C reaches only this process, which then stops the nodes in order.
             self._processes[node.name] = subprocess.Popen(
@@ -280,8 +283,9 @@ class Bringup:
                 process.wait()
 
 
-def environment_of_nodes(config: Config) -> dict[str, str]:
-    return node_environment(share_folder('config') / 'fastdds.xml', config.train.torch_threads)
+def environment_of(node: str, config: Config) -> dict[str, str]:
+    images = node in WITH_ANY_IMAGE or (bool(config.observation.cameras) and node not in WITHOUT_IMAGES)
+    return node_environment(share_folder('config') / 'fastdds.xml', config.train.torch_threads, shared_memory=images)
 
 
 def forget_status(run: Path, nodes: list[NodeProcess]) -> None:

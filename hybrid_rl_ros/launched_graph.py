@@ -23,7 +23,7 @@ from hybrid_rl_ros.bringup import (
     NodeProcess,
     RunFailedError,
     call_about,
-    environment_of_nodes,
+    environment_of,
     forget_status,
     how_it_died,
     how_learner_was_lost,
@@ -121,7 +121,7 @@ class LaunchedGraph:
             arguments=command[1:],
             exec_name=node.name,
             output='both',
-            additional_env=environment_of_nodes(self._config),
+            additional_env=environment_of(node.name, self._config),
             sigterm_timeout=str(STOP_WITHIN_S),
             on_exit=partial(self._on_exit, node),
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 FASTRTPS_PROFILE, FASTDDS_PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'
 DISCOVERY_RANGE, LOCALHOST_ONLY = 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY'
 IRON_RCLPY, KILTED_RCLPY = 4, 9
+FAST_DDS = 'rmw_fastrtps_cpp'
 
 
 def profile_variables() -> tuple[str, ...]:
@@ -32,11 +33,29 @@ def _rclpy_major() -> int | None:
         return None
 
 
-def node_environment(fastdds_profile: Path, threads: int) -> dict[str, str]:
-    """This process's environment with the defaults that a node needs; what the user has set stays."""
-    discovery, here = discovery_setting()
-    if discovery == LOCALHOST_ONLY and os.environ.get(LOCALHOST_ONLY, here) == here:
-        fastdds_profile = fastdds_profile.with_name('fastdds_localhost.xml')
+def _transport(profile: Path, users: dict[str, str], shared_memory: bool) -> dict[str, str]:
+    """How far a node is heard and by which profile of Fast DDS, where the user's environment does not say it."""
+    name, here = discovery_setting()
+    discovery = users.get(name, here)
+    local = discovery == here
+    if name == LOCALHOST_ONLY:
+        # Its rmw_fastrtps has shared memory of its own in any case.
+        profile = profile.with_name('fastdds_localhost.xml') if local else profile
+    elif not shared_memory:
+        profile = profile.with_name('fastdds_udp_localhost.xml' if local else 'fastdds_udp.xml')
+        if local and users.get('RMW_IMPLEMENTATION', FAST_DDS) == FAST_DDS and not {*profile_variables()} & {*users}:
+            discovery = 'SYSTEM_DEFAULT'
+    return {name: discovery, **{variable: users.get(variable, str(profile)) for variable in profile_variables()}}
+
+
+def node_environment(fastdds_profile: Path, threads: int, shared_memory: bool = True) -> dict[str, str]:
+    """This process's environment with the defaults that a node needs; what the user has set stays.
+
+    `shared_memory`: whether images go through the node; see fastdds_udp.xml. A profile of our own that this process
+    itself runs with is not taken for the user's.
+    """
+    own = [name for name in profile_variables() if Path(os.environ.get(name, '')).parent == fastdds_profile.parent]
+    users = {name: value for name, value in os.environ.items() if name not in own}
     defaults = {
         # Spinning OpenMP threads made updates up to fifteen times slower on a loaded machine.
         'OMP_WAIT_POLICY': 'PASSIVE',
@@ -48,17 +67,15 @@ def node_environment(fastdds_profile: Path, threads: int) -> dict[str, str]:
         'MALLOC_MMAP_THRESHOLD_': str(2**30),
         'MALLOC_TRIM_THRESHOLD_': str(2**31 - 1),
         'MALLOC_TOP_PAD_': str(2**26),
-        # Most frames of 640x480 are lost at Fast DDS's own segment size.
-        **dict.fromkeys(profile_variables(), str(fastdds_profile)),
-        discovery: here,
-        'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp',
+        'RMW_IMPLEMENTATION': FAST_DDS,
         'PYTHONUNBUFFERED': '1',
     }
     package_root = str(Path(__file__).resolve().parents[1])
     search = os.environ.get('PYTHONPATH')
     return {
         **defaults,
-        **os.environ,
+        **users,
+        **_transport(fastdds_profile, users, shared_memory),
         'HYBRID_RL_PARENT': str(os.getpid()),
         'PYTHONPATH': f'{package_root}:{search}' if search else package_root,
     }

@@ -91,8 +91,8 @@ class SafetyNode(GraphNode):
         self._reported = 0
         self._passed_over: tuple[int, dict[str, float]] | None = None
         self._declare_speed_scale()
-        self._check_surroundings()
         self._subscribe()
+        self._check_surroundings()
         self.create_service(Trigger, '~/clear_fault', self._on_clear)
         self.create_service(Trigger, '~/estop', self._on_estop_service)
         self.every(CHECK_PERIOD_S, self._check_surroundings)
@@ -301,6 +301,8 @@ class SafetyNode(GraphNode):
         if self._wrench.wanted and not self._wrench.heard:
             waiting.append(f'waiting for {self.robot.wrench_topic}')
         self._gate.blocked = '; '.join(waiting)
+        # Whoever spoke while this process stood still was not silent.
+        self._polled.take()
         now = time.monotonic()
         if not self.lockstep and self._wrench.lost(now):
             sentence = f'nothing on {self.robot.wrench_topic}; look at the force sensor'
