@@ -14,6 +14,7 @@ from hybrid_rl_ros.config import Config, load_config
 
 CONFIG = Path(__file__).parents[1] / 'config'
 REACH = str(CONFIG / 'sim_reach_state.yaml')
+CAMERA = 'observation.cameras={front: {width: 32, height: 32}}'
 SMALL = [
     'train.env_steps=80',
     'train.warm_up_steps=20',

@@ -6,13 +6,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from graph_runs import CONFIG, REACH
+from graph_runs import CAMERA, CONFIG, REACH
 
 from hybrid_rl_ros.bringup import environment_of
 from hybrid_rl_ros.config import load_config
 from hybrid_rl_ros.process_environment import profile_variables
 
-CAMERA = 'observation.cameras={front: {width: 32, height: 32}}'
 RANGE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
 
 

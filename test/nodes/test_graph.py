@@ -14,16 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph_runs import CONFIG, REACH, SMALL, clear_faults, executed, hybrid_rl, overrides, prepare, processes_of
+from graph_runs import CAMERA, CONFIG, REACH, SMALL, clear_faults, executed, hybrid_rl, overrides, prepare, processes_of
 from waiting import wait_for
 
 from hybrid_rl_ros.bringup import Bringup, node_status, nodes_of_run, running
 from hybrid_rl_ros.data.replay_store import ReplayStore
 from hybrid_rl_ros.learning.policies.policy import Policy
 from hybrid_rl_ros.run_folder import read_json_lines
-
-
-CAMERA = 'observation.cameras={front: {width: 32, height: 32}}'
 
 
 def how_it_stands(pid: int) -> str:
@@ -133,7 +130,8 @@ def test_recorded_demonstrations_are_successes_only_and_end_terminal(tmp_path):
 
 def test_neither_a_node_nor_its_shared_memory_outlives_a_killed_command(tmp_path):
     run = tmp_path / 'run'
-    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *overrides(*SMALL, CAMERA, 'train.env_steps=100000'))
+    settings = overrides(*SMALL, CAMERA, 'train.env_steps=100000')
+    process = hybrid_rl('train', '--config', REACH, '--run', str(run), *settings)
     wait_for(lambda: executed(run) > 5)
     segments = shared_memory_of(processes_of(run))
     assert segments
