@@ -22,7 +22,7 @@ from hybrid_rl_ros.control.teleop import make_teleop
 from hybrid_rl_ros.data.specs import Specs
 from hybrid_rl_ros.errors import USER_ERROR_EXIT, UserError
 from hybrid_rl_ros.person_caller import PersonCaller
-from hybrid_rl_ros.process_environment import node_environment
+from hybrid_rl_ros.process_environment import STATIC_PEERS, node_environment
 from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.run_folder import read_json
 from hybrid_rl_ros.shared_memory import free_abandoned
@@ -33,9 +33,6 @@ STOP_WITHIN_S = 15.0
 SIM_READY_WITHIN_S = 60.0
 # Started before everything else, because the others give up on missing topics.
 SIMULATIONS = ('sim_node', 'gazebo_node')
-# No image goes to them or comes from them: see config/fastdds_udp.xml. A bag may have images of any topic.
-WITHOUT_IMAGES = ('safety_node', 'teleop_node')
-WITH_ANY_IMAGE = ('bag_node',)
 # robot: simulation, cameras, observation, safety gate. Two machines share a run as `no_learner` and `learner`: an arm
 # whose policy runs beside it goes on when the link is cut.
 PARTS = ('all', 'robot', 'no_robot', 'learner', 'no_learner')
@@ -284,8 +281,11 @@ class Bringup:
 
 
 def environment_of(node: str, config: Config) -> dict[str, str]:
-    images = node in WITH_ANY_IMAGE or (bool(config.observation.cameras) and node not in WITHOUT_IMAGES)
-    return node_environment(share_folder('config') / 'fastdds.xml', config.train.torch_threads, shared_memory=images)
+    """Of its process. Shared memory is for images alone (config/fastdds_udp.xml says why), which a bag may have of any."""
+    images = (bool(config.observation.cameras) and node != 'teleop_node') or node == 'bag_node'
+    # Whom rmw_fastrtps tells of other machines it gives shared memory too. They all speak to the gate by themselves.
+    shared_memory = node != 'safety_node' and (images or bool(os.environ.get(STATIC_PEERS)))
+    return node_environment(share_folder('config') / 'fastdds.xml', config.train.torch_threads, shared_memory)
 
 
 def forget_status(run: Path, nodes: list[NodeProcess]) -> None:

@@ -10,14 +10,14 @@ from graph_runs import CAMERA, CONFIG, REACH
 
 from hybrid_rl_ros.bringup import environment_of
 from hybrid_rl_ros.config import load_config
-from hybrid_rl_ros.process_environment import profile_variables
+from hybrid_rl_ros.process_environment import STATIC_PEERS, profile_variables
 
 RANGE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
 
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch):
-    for name in (*profile_variables(), RANGE, 'RMW_IMPLEMENTATION'):
+    for name in (*profile_variables(), RANGE, STATIC_PEERS, 'RMW_IMPLEMENTATION'):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -53,6 +53,12 @@ def test_without_shared_memory_the_profile_says_what_the_range_localhost_would_h
     assert transport_of('safety_node') == (profile, discovery)
     monkeypatch.setenv(RANGE, 'SUBNET')
     assert transport_of('safety_node') == (profile.with_name('fastdds_udp.xml'), 'SUBNET')
+
+
+def test_of_two_machines_all_but_the_gate_are_told_and_so_each_pair_finds_each_other(monkeypatch):
+    monkeypatch.setenv(STATIC_PEERS, '10.0.0.2')
+    assert {transport_of(node)[1] for node in ('sim_node', 'learner_node', 'teleop_node')} == {'LOCALHOST'}
+    assert transports('safety_node') == ['UDPv4'] and transport_of('safety_node')[1] == 'SYSTEM_DEFAULT'
 
 
 def test_another_middleware_that_knows_no_profile_keeps_to_this_machine(monkeypatch):
