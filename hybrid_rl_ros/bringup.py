@@ -281,7 +281,7 @@ class Bringup:
 
 
 def environment_of(node: str, config: Config) -> dict[str, str]:
-    """Of its process. Shared memory is for images alone (config/fastdds_udp.xml says why), which a bag may have of any."""
+    """Of its process. Shared memory is for images alone (config/fastdds_udp.xml says why); a bag may have any."""
     images = (bool(config.observation.cameras) and node != 'teleop_node') or node == 'bag_node'
     # Whom rmw_fastrtps tells of other machines it gives shared memory too. They all speak to the gate by themselves.
     shared_memory = node != 'safety_node' and (images or bool(os.environ.get(STATIC_PEERS)))

@@ -6,9 +6,14 @@ import time
 
 import numpy as np
 import pytest
+import rclpy
 from geometry_msgs.msg import WrenchStamped
-from rig import AT_REST_RAD_S, SWAY, Rig, overridden
+from rig import AT_REST_RAD_S, CONFIG, SWAY, Rig, overridden
+from waiting import wait_for
 
+from hybrid_rl_ros.bringup import prepare_run, resolve_specs
+from hybrid_rl_ros.config import load_config
+from hybrid_rl_ros.nodes.safety_node import SafetyNode
 from hybrid_rl_ros.robot_config import load_robot
 from hybrid_rl_ros.ros.qos import SENSOR
 
@@ -80,3 +85,36 @@ def test_a_wrench_in_an_unknown_frame_opens_nothing(tmp_path):
             assert "frame 'somewhere' is not in the URDF" in rig.log('safety_node')
     finally:
         WrenchRig.wrench_frame = 'base_link'
+
+
+def test_what_the_sensor_said_while_the_gate_itself_stood_still_counts(tmp_path):
+    robot = overridden(load_robot('sim_arm'), tmp_path, wrench_topic='sensor/wrench', limits={'force_n': 20.0})
+    config = load_config(CONFIG / 'sim_reach_state.yaml', ['clock=realtime', f'robot={robot}'])
+    prepare_run(tmp_path, config, resolve_specs(config))
+    rclpy.init(args=['--ros-args', '-p', f'run_dir:={tmp_path}'])
+    gate, sensor = SafetyNode(), rclpy.create_node('sensor')
+    try:
+        publisher = sensor.create_publisher(WrenchStamped, 'sensor/wrench', SENSOR)
+        gate.trigger_configure()
+        gate.trigger_activate()
+        message = WrenchStamped()
+        message.header.frame_id = 'base_link'
+
+        def heard() -> bool:
+            publisher.publish(message)
+            gate.tick()
+            return gate._wrench.heard
+
+        wait_for(heard)
+        time.sleep(2.0 * config.safety.wrench_timeout_s)
+        publisher.publish(message)
+        time.sleep(0.5 * config.safety.wrench_timeout_s)
+        gate._check_surroundings()
+        assert not gate._gate.faults
+        time.sleep(2.0 * config.safety.wrench_timeout_s)
+        gate._check_surroundings()
+        assert [fault.code for fault in gate._gate.faults.faults] == ['wrench_lost']
+    finally:
+        gate.destroy_node()
+        sensor.destroy_node()
+        rclpy.try_shutdown()
