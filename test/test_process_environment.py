@@ -55,6 +55,18 @@ def test_without_shared_memory_the_profile_says_what_the_range_localhost_would_h
     assert transport_of('safety_node') == (profile.with_name('fastdds_udp.xml'), 'SUBNET')
 
 
+def test_nodes_announce_themselves_alike_whatever_their_profile():
+    said = {
+        tuple(
+            element.text
+            for element in ElementTree.parse(file).getroot().iter()
+            if element.tag.endswith(('count', 'sec'))
+        )
+        for file in CONFIG.glob('fastdds*.xml')
+    }
+    assert said == {('20', '100000000', '1')}
+
+
 def test_of_two_machines_all_but_the_gate_are_told_and_so_each_pair_finds_each_other(monkeypatch):
     monkeypatch.setenv(STATIC_PEERS, '10.0.0.2')
     assert {transport_of(node)[1] for node in ('sim_node', 'learner_node', 'teleop_node')} == {'LOCALHOST'}
